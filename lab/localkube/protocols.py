@@ -1,0 +1,199 @@
+"""The seams between the rooms of localkube: what a registry offers, and what a kubelet offers the API.
+
+Everything runs on one event loop in one thread. Registry calls are synchronous, hence atomic. Objects that
+come out of the registry are shared snapshots, like those of a client-go informer cache: read them, never
+write to them; take `copy.deepcopy` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from lab.kube.objects import KubeObject
+from lab.kube.resources import Resource
+
+EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change. `previous` is the object before it (None for ADDED); `rv` the store's resource version."""
+
+    type: EventType
+    object: KubeObject
+    rv: int
+    previous: KubeObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListResult:
+    """A page of a list. `rv` is the snapshot's resource version; `continue_token` is empty at the end."""
+
+    items: Sequence[KubeObject]
+    rv: int
+    continue_token: str = ""
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How to write. Defaults are what a controller wants.
+
+    dry_run: do everything but store. field_validation: Ignore, Warn or Strict; warnings are appended to
+    `warnings` and go out as Warning headers. user: for events and audit; not used to authorize.
+    """
+
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: str = "Warn"
+    force: bool = False
+    user: str = "system:localkube"
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """meta/v1 DeleteOptions, already read from body and query. None means: the kind's default."""
+
+    grace_period_seconds: int | None = None
+    propagation_policy: str | None = None
+    preconditions: Mapping[str, str] = field(default_factory=dict)
+    dry_run: bool = False
+
+
+class Registry(Protocol):
+    """What a read or write of the API means. Raises lab.kube.status.StatusError."""
+
+    def resource(self, group: str, version: str, plural: str) -> Resource:
+        """The served resource. Raises StatusError 404."""
+
+    def resources(self) -> Sequence[Resource]:
+        """All that is served."""
+
+    def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
+        """One object. Raises StatusError 404."""
+
+    def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str = "",
+        resource_version_match: str = "",
+    ) -> ListResult:
+        """Objects of a namespace, or of all when it is empty, in name order."""
+
+    def create(
+        self, resource: Resource, namespace: str, obj: KubeObject, options: WriteOptions = ...
+    ) -> KubeObject:
+        """Store a new object; generateName, defaults, uid, creationTimestamp, resourceVersion are filled."""
+
+    def update(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        obj: KubeObject,
+        *,
+        subresource: str = "",
+        options: WriteOptions = ...,
+    ) -> KubeObject:
+        """Replace an object or its status / scale subresource. A stale resourceVersion is a 409."""
+
+    def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Any,
+        content_type: str,
+        *,
+        subresource: str = "",
+        options: WriteOptions = ...,
+    ) -> tuple[KubeObject, bool]:
+        """Apply a JSON, merge, strategic-merge or apply patch; True when an apply created the object."""
+
+    def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        delete: DeleteOptions = ...,
+        options: WriteOptions = ...,
+    ) -> tuple[KubeObject, bool]:
+        """Delete or mark for deletion; True when the object is gone now."""
+
+    def delete_collection(
+        self,
+        resource: Resource,
+        namespace: str,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        delete: DeleteOptions = ...,
+        options: WriteOptions = ...,
+    ) -> ListResult:
+        """Delete every match."""
+
+    def evict(self, namespace: str, name: str, eviction: KubeObject, options: WriteOptions = ...) -> None:
+        """The eviction subresource: a delete inside the disruption budget, or 429."""
+
+    def bind(self, namespace: str, name: str, node: str) -> None:
+        """Assign a pod to a node (the binding subresource)."""
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        since: int | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        send_initial_events: bool = False,
+        bookmarks: bool = False,
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `since`; with None or 0 first every present object as ADDED. Closing it ends it."""
+
+    def subscribe(self, callback: Callable[[Resource, WatchEvent], None]) -> Callable[[], None]:
+        """Call back synchronously after every stored change of any resource; returns the unsubscriber."""
+
+
+class PodRuntime(Protocol):
+    """What the API server asks of the kubelet for the log, exec and attach subresources."""
+
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool = False,
+        previous: bool = False,
+        tail_lines: int | None = None,
+        since_seconds: int | None = None,
+        timestamps: bool = False,
+        limit_bytes: int | None = None,
+    ) -> AsyncIterator[bytes]:
+        """The container's log. Raises StatusError 400 when it has not started or does not exist."""
+
+    async def exec(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        stdin: AsyncIterator[bytes] | None,
+        stdout: Callable[[bytes], None],
+        stderr: Callable[[bytes], None],
+    ) -> int:
+        """Run a command beside the container, in its environment and directory; its exit code."""
+
+    def usage(self, namespace: str, pod: str) -> Mapping[str, float]:
+        """`cpu` in seconds so far and `memory` in bytes of all the pod's processes."""
