@@ -1,0 +1,24 @@
+"""What a lab is brought up with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.core.clock import TimeScale
+
+
+@dataclass(frozen=True, slots=True)
+class LabSettings:
+    """name: the lab's folder. seed: chooses victims, names and times. hour_seconds: real length of a lab
+    hour. toil: `recurring` (hangs at seeded times) or `off` (only what is injected)."""
+
+    name: str = "lab"
+    seed: int = 1
+    hour_seconds: float = 60.0
+    provider: str = "local"
+    toil: str = "recurring"
+
+    @property
+    def scale(self) -> TimeScale:
+        """The time scale that every window and delay follows."""
+        return TimeScale(self.hour_seconds)

@@ -1,0 +1,53 @@
+"""What the engine asks of a provider: a Kubernetes API, and the way to reach services in it. Nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What differs between providers. A check that needs what is absent is skipped with that reason."""
+
+    service_addresses_reachable: bool
+    """The host can connect to a Service's cluster IP."""
+    memory_limits: bool
+    """A container over its memory limit is killed and reported as OOMKilled."""
+    network_policy: bool
+    """NetworkPolicy objects are enforced."""
+    isolated_processes: bool
+    """A pod cannot see the host's files and processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running cluster: how to reach it, and what a later command needs to find it again."""
+
+    provider: str
+    kubeconfig: Path
+    server: str
+    details: dict[str, str | int | float]
+
+
+class Provider(Protocol):
+    """One way to get a Kubernetes API. `directory` is the lab's own folder; all state stays below it."""
+
+    name: str
+    capabilities: Capabilities
+
+    def create(self, directory: Path) -> Cluster:
+        """Start a cluster and return when its API answers. Undoes itself when it fails.
+
+        Raises ProviderError, or NotReadyError when something is not installed.
+        """
+
+    def find(self, directory: Path) -> Cluster | None:
+        """The cluster of that folder if it runs, else None."""
+
+    def delete(self, directory: Path) -> None:
+        """Remove the cluster and all that it left, running or not. Idempotent."""
+
+    def log_tail(self, directory: Path, lines: int = 20) -> str:
+        """The last lines of the cluster's own log, for an error message."""
