@@ -99,7 +99,9 @@ class FaultsClient(ServiceClient):
         answer = self.call("GET", "/api/v1/faults")
         return list(answer["faults"] if isinstance(answer, dict) else answer)
 
-    def inject(self, name: str, for_seconds: float | None = None, parameters: Json | None = None) -> list[Json]:
+    def inject(
+        self, name: str, for_seconds: float | None = None, parameters: Json | None = None
+    ) -> list[Json]:
         """Start a fault; its journal entries."""
         body: Json = {"name": name, "parameters": parameters or {}}
         if for_seconds is not None:

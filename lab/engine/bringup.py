@@ -1,0 +1,254 @@
+"""Bringing a lab up: a cluster, the lab's objects in it, and the wait until every part is ready.
+
+The same manifests (clusters/base) go to every provider. What cannot be a file, because it is secret or
+depends on an address or the time scale, is made here.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lab.core.clock import SystemClock, rfc3339
+from lab.core.places import data_root
+from lab.engine.clients import wait_until
+from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, provider_of, write_record
+from lab.engine.settings import LabSettings
+from lab.errors import ConfigError, DeadlineExceeded
+from lab.kube.client import kubeconfig_dict
+from lab.kube.objects import KubeObject, name_of, namespace_of
+from lab.kube.pki import new_authority
+from lab.process import process_started
+from lab.providers.base import Provider
+from lab.slo.rules import prometheus_config, rule_files
+
+if TYPE_CHECKING:
+    from lab.engine.kube import Kube
+
+READY_SECONDS = 60.0
+ACTOR = "automation"
+DATABASE_USER = "shop"
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many parts are done, and how many there are."""
+
+_ORDER = (
+    "Namespace",
+    "ServiceAccount",
+    "ClusterRole",
+    "Role",
+    "ClusterRoleBinding",
+    "RoleBinding",
+    "Service",
+)
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """No progress wanted."""
+
+
+def bring_up(
+    settings: LabSettings, *, throw_away: bool = False, progress: Progress = _silent, retain: bool = False
+) -> Lab:
+    """Start a lab and return it when every part is ready.
+
+    throw_away: the lab belongs to this process, and the next lab command removes it when this process has
+    died. retain: leave a failed lab for a look; otherwise nothing is left of it.
+
+    Raises ProviderError, LabError, and DeadlineExceeded naming each part that is not ready and its last
+    log line.
+    """
+    directory = lab_directory(settings.name)
+    provider = provider_of(settings.provider)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    owner = (os.getpid(), process_started(os.getpid())) if throw_away else None
+    record = LabRecord(settings, rfc3339(SystemClock().now()), {}, owner)
+    try:
+        write_record(directory, record)
+        return _bring_up(settings, directory, provider, record, progress)
+    except BaseException:
+        if not retain:
+            provider.delete(directory)
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def _bring_up(
+    settings: LabSettings, directory: Path, provider: Provider, record: LabRecord, progress: Progress
+) -> Lab:
+    manifests = load_manifests(data_root() / "clusters" / "base")
+    deployments = [m for m in manifests if m["kind"] == "Deployment"]
+    total = len(deployments) + 2
+    progress("Kubernetes API", 0, total)
+    cluster = provider.create(directory)
+    from lab.engine.kube import Kube  # half a second of imports, spent while the cluster has long begun
+
+    kube = Kube(cluster.kubeconfig)
+    progress("manifests", 1, total)
+    admin_token = secrets.token_urlsafe(32)
+    _write_secret(directory / "admin-token", admin_token)
+    for manifest in manifests:
+        if manifest["kind"] != "Deployment":
+            kube.create(manifest)
+    addresses = {
+        f"{namespace_of(m)}/{name_of(m)}": kube.cluster_ip(namespace_of(m), name_of(m))
+        for m in manifests
+        if m["kind"] == "Service"
+    }
+    for made in _made_objects(settings, admin_token, addresses["lab-system/gateway"]):
+        kube.create(made)
+    for manifest in deployments:
+        kube.create(manifest)
+    record = LabRecord(settings, record.created_at, addresses, record.owner)
+    write_record(directory, record)
+    _wait_ready(kube, progress, total)
+    lab = Lab(directory, record, cluster, admin_token)
+    lab.__dict__["kube"] = kube
+    return lab
+
+
+def load_manifests(folder: Path) -> list[KubeObject]:
+    """Every object of every YAML file below a folder, in the order in which they can be created.
+
+    Raises ConfigError naming every file that cannot be read and every object that occurs twice.
+    """
+    found: dict[tuple[str, str, str], KubeObject] = {}
+    problems: list[str] = []
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            documents = [d for d in yaml.safe_load_all(path.read_text()) if d]
+        except (OSError, yaml.YAMLError) as error:
+            problems.append(f"{path}: {error}")
+            continue
+        for document in documents:
+            key = (document.get("kind", ""), namespace_of(document), name_of(document))
+            if key in found:
+                problems.append(f"{path}: {'/'.join(key)} occurs twice")
+            found[key] = document
+    if problems or not found:
+        raise ConfigError(f"the manifests in {folder} cannot be used", problems or ["there are none"])
+    rank = {kind: place for place, kind in enumerate(_ORDER)}
+    return sorted(found.values(), key=lambda m: rank.get(m["kind"], len(_ORDER)))
+
+
+def _made_objects(settings: LabSettings, admin_token: str, gateway_ip: str) -> list[KubeObject]:
+    """The objects that no file can hold."""
+    database_password = secrets.token_urlsafe(24)
+    host = "db.shop.svc"
+    database = {
+        "user": DATABASE_USER,
+        "password": database_password,
+        "url": f"postgresql://{DATABASE_USER}:{database_password}@{host}:5432/{DATABASE_USER}",
+    }
+    authority = new_authority("toil-lab gateway")
+    cert, key = authority.issue(
+        "gateway",
+        dns_names=["gateway.lab-system.svc", "gateway.lab-system.svc.cluster.local"],
+        ip_addresses=[gateway_ip],
+    )
+    ca = authority.cert_pem
+    client_token = secrets.token_urlsafe(32)
+    kubeconfig = kubeconfig_dict(
+        f"https://{gateway_ip}:8443", _text(ca), client_token, namespace="shop", user=ACTOR
+    )
+    common = {
+        "LAB_SEED": str(settings.seed),
+        "LAB_HOUR_SECONDS": f"{settings.hour_seconds:g}",
+        "LAB_TOIL": settings.toil,
+    }
+    control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
+    monitoring = {"prometheus.yml": prometheus_config(settings.scale), **rule_files(settings.scale)}
+    return [
+        *(
+            _config_map(namespace, "lab-settings", common)
+            for namespace in ("shop", "lab-system", "automation")
+        ),
+        _config_map("lab-system", "automation-control", control),
+        _config_map("lab-system", "prometheus-config", monitoring),
+        _config_map("automation", "workspace", {}),
+        *(_secret(namespace, "db", database) for namespace in ("shop", "lab-system")),
+        _secret("lab-system", "lab-admin", {"token": admin_token}),
+        _secret(
+            "lab-system", "gateway-tls", {"tls.crt": _text(cert), "tls.key": _text(key), "ca.crt": _text(ca)}
+        ),
+        _secret("lab-system", "gateway-clients", {ACTOR: client_token}),
+        _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
+    ]
+
+
+def _text(pem: bytes | str) -> str:
+    return pem.decode() if isinstance(pem, bytes) else pem
+
+
+def _config_map(namespace: str, name: str, data: dict[str, str]) -> KubeObject:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    }
+
+
+def _secret(namespace: str, name: str, data: dict[str, str]) -> KubeObject:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "Opaque",
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
+    }
+
+
+def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:
+    """Wait until every Deployment is available; report each one as it comes."""
+    seen: set[str] = set()
+    waiting: list[Any] = []
+
+    def everything() -> bool:
+        nonlocal waiting
+        found = kube.deployments()
+        waiting = [d for d in found if not is_available(d)]
+        ready = {f"{d.metadata.namespace}/{d.metadata.name}" for d in found} - {
+            f"{d.metadata.namespace}/{d.metadata.name}" for d in waiting
+        }
+        for part in sorted(ready - seen):
+            seen.add(part)
+            progress(part, len(seen) + 1, total)
+        return not waiting
+
+    started = time.monotonic()
+    if not wait_until(everything, seconds=READY_SECONDS, every=0.1):
+        raise DeadlineExceeded(
+            f"not ready after {time.monotonic() - started:.0f} s:"
+            + "".join("\n  - " + _why(kube, deployment) for deployment in waiting),
+            hint="lab up --retain keeps the lab as it is, for a look",
+        )
+
+
+def _why(kube: Kube, deployment: Any) -> str:
+    """A line on a Deployment that is not ready, with what its pod says last."""
+    namespace, name = deployment.metadata.namespace, deployment.metadata.name
+    available = deployment.status.available_replicas or 0
+    line = f"{namespace}/{name}: {available} of {deployment.spec.replicas} available"
+    for pod in kube.pods(namespace, name):
+        states = [s.state for s in pod.status.container_statuses or () if not s.ready]
+        waiting = [s.waiting.reason for s in states if s and s.waiting]
+        text = kube.pod_log(namespace, pod.metadata.name, tail_lines=1) if not waiting else ""
+        state = ", ".join(waiting) or pod.status.phase
+        return f"{line}; pod {pod.metadata.name}: {state} {text.strip()}".rstrip()
+    return line
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)

@@ -1,0 +1,288 @@
+"""A running lab: its folder, its services, its automation and the control of both."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.automation.package import Package, load_package
+from lab.core.audit import Mode
+from lab.core.clock import SystemClock, rfc3339
+from lab.core.places import state_home
+from lab.engine.clients import FaultsClient, GatewayClient, PagerClient, wait_until
+from lab.engine.settings import LabSettings
+from lab.errors import DeadlineExceeded, NotReadyError, UsageError
+from lab.process import is_running
+from lab.providers.base import Cluster, Provider
+from lab.providers.local import LocalProvider
+
+if TYPE_CHECKING:
+    from prometheus_api_client import PrometheusConnect
+
+    from lab.engine.kube import Kube
+
+SCHEMA_VERSION = 1
+AUTOMATION_START_SECONDS = 20.0
+AUTOMATION_STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabRecord:
+    """What lab.json holds. addresses: `namespace/service` to cluster IP. owner: pid and start time of the
+    process that a throw-away lab belongs to; None for a lab that stays until `lab down`."""
+
+    settings: LabSettings
+    created_at: str
+    addresses: dict[str, str]
+    owner: tuple[int, float] | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+def labs_home() -> Path:
+    """The folder with one folder per lab."""
+    return state_home() / "labs"
+
+
+def lab_directory(name: str) -> Path:
+    """The folder of one lab. Raises UsageError when the name cannot be a folder's."""
+    if not name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in name) or len(name) > 80:
+        raise UsageError(
+            f"{name!r} cannot be a lab's name", hint="use up to 80 letters, digits, hyphens or underscores"
+        )
+    return labs_home() / name
+
+
+def read_record(directory: Path) -> LabRecord | None:
+    """The record of a lab's folder, or None when there is none or it cannot be read."""
+    try:
+        data = json.loads((directory / "lab.json").read_text())
+        owner = data.get("owner")
+        return LabRecord(
+            settings=LabSettings(**data["settings"]),
+            created_at=data["created_at"],
+            addresses=data["addresses"],
+            owner=(int(owner[0]), float(owner[1])) if owner else None,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_record(directory: Path, record: LabRecord) -> None:
+    """Write lab.json atomically."""
+    temporary = directory / "lab.json.tmp"
+    temporary.write_text(json.dumps(asdict(record), indent=1))
+    temporary.replace(directory / "lab.json")
+
+
+def provider_of(name: str) -> Provider:
+    """The provider of that name. Raises UsageError for one that does not exist."""
+    if name == LocalProvider.name:
+        return LocalProvider()
+    raise UsageError(f"there is no provider {name!r}", hint="this version has one: local")
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Hold the lab's lock, so that two commands never bring the same lab up or down at once."""
+    labs_home().mkdir(parents=True, exist_ok=True)
+    with (labs_home() / f".{directory.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise NotReadyError(
+                f"another command is bringing the lab {directory.name!r} up or down",
+                hint="wait until it is done, or use --name for a second lab",
+            ) from None
+        yield
+
+
+class Lab:
+    """One running lab. Cheap to make; every client is made when it is first used."""
+
+    def __init__(self, directory: Path, record: LabRecord, cluster: Cluster, admin_token: str) -> None:
+        self.directory = directory
+        self.record = record
+        self.cluster = cluster
+        self.admin_token = admin_token
+
+    @property
+    def settings(self) -> LabSettings:
+        """What the lab was brought up with."""
+        return self.record.settings
+
+    @property
+    def name(self) -> str:
+        """The lab's name."""
+        return self.settings.name
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.cluster.kubeconfig
+
+    def url(self, namespace: str, service: str, port: int, scheme: str = "http") -> str:
+        """Where a Service of the lab answers, from this host."""
+        key = f"{namespace}/{service}"
+        try:
+            return f"{scheme}://{self.record.addresses[key]}:{port}"
+        except KeyError:
+            raise NotReadyError(f"the lab has no Service {key}", hint="lab status shows its parts") from None
+
+    @cached_property
+    def kube(self) -> Kube:
+        """The administrator's Kubernetes client."""
+        from lab.engine.kube import Kube
+
+        return Kube(self.kubeconfig)
+
+    @cached_property
+    def pager(self) -> PagerClient:
+        """The pager's client."""
+        return PagerClient(self.url("lab-system", "pager", 8080), "pager", self.admin_token)
+
+    @cached_property
+    def faults(self) -> FaultsClient:
+        """The fault injector's client."""
+        return FaultsClient(self.url("lab-system", "faults", 8080), "fault injector", self.admin_token)
+
+    @cached_property
+    def gateway(self) -> GatewayClient:
+        """The client of the gateway's admin side."""
+        return GatewayClient(self.url("lab-system", "gateway", 8081), "gateway", self.admin_token)
+
+    @property
+    def prometheus_url(self) -> str:
+        """Prometheus' base URL."""
+        return self.url("lab-system", "prometheus", 9090)
+
+    @cached_property
+    def prometheus(self) -> PrometheusConnect:
+        """Prometheus, through its API client."""
+        from prometheus_api_client import PrometheusConnect
+
+        return PrometheusConnect(url=self.prometheus_url, timeout=10)
+
+    def control(self) -> dict[str, str]:
+        """Mode and kill switch as the gateway reads them."""
+        return self.kube.config_map("lab-system", "automation-control")
+
+    def set_mode(self, mode: Mode, by: str = "lab", reason: str = "") -> None:
+        """Trust the automation this far from now on."""
+        self._set_control({"mode": mode.value}, by, reason)
+
+    def set_kill_switch(self, on: bool, by: str = "lab", reason: str = "") -> None:
+        """Stop every mutation of the automation, or let them through again."""
+        self._set_control({"killSwitch": "on" if on else "off"}, by, reason)
+
+    def _set_control(self, change: dict[str, str], by: str, reason: str) -> None:
+        said = {"by": by, "reason": reason, "at": rfc3339(SystemClock().now())}
+        self.kube.put_config_map("lab-system", "automation-control", self.control() | change | said)
+
+    def run_automation(self, workspace: Path, mode: Mode, *, by: str = "lab") -> Package:
+        """Package a workspace, set the mode and start its program as a pod; return when it is ready.
+
+        Raises ConfigError for a broken workspace, DeadlineExceeded when the pod does not become ready.
+        """
+        package = load_package(workspace)
+        self.kube.put_config_map("automation", "workspace", package.data, package.binary_data)
+        self.set_mode(mode, by, f"run {package.automation.name} in {mode.value} mode")
+        digest = hashlib.sha256(json.dumps([package.data, package.binary_data], sort_keys=True).encode())
+        template = {"metadata": {"annotations": {"toil-lab/workspace": digest.hexdigest()}}}
+        self.kube.patch_deployment(
+            "automation", "automation", {"spec": {"replicas": 1, "template": template}}
+        )
+        if not wait_until(lambda: self._automation_is(1), seconds=AUTOMATION_START_SECONDS, every=0.05):
+            raise DeadlineExceeded(
+                f"the automation's pod was not ready within {AUTOMATION_START_SECONDS:.0f} s",
+                hint="lab logs automation shows what it printed",
+            )
+        return package
+
+    def stop_automation(self) -> None:
+        """Scale the automation to nothing and return when its pod is gone."""
+        self.kube.patch_deployment("automation", "automation", {"spec": {"replicas": 0}})
+        if not wait_until(
+            lambda: not self.kube.pods("automation", "automation"),
+            seconds=AUTOMATION_STOP_SECONDS,
+            every=0.05,
+        ):
+            raise DeadlineExceeded(
+                "the automation's pod did not go away", hint="kubectl -n automation get pods"
+            )
+
+    def _automation_is(self, replicas: int) -> bool:
+        found = [d for d in self.kube.deployments() if d.metadata.name == "automation"]
+        return bool(found) and is_available(found[0], replicas)
+
+    def close(self) -> None:
+        """Give all connections back; the lab goes on."""
+        for name in ("pager", "faults", "gateway", "kube"):
+            client = self.__dict__.pop(name, None)
+            if client is not None:
+                client.close()
+
+    def down(self) -> None:
+        """Remove the lab and all that it left."""
+        self.close()
+        remove(self.directory)
+
+
+def is_available(deployment: Any, replicas: int | None = None) -> bool:
+    """Is a Deployment (typed object) rolled out: everything updated, available and nothing left over?"""
+    wanted = deployment.spec.replicas if replicas is None else replicas
+    status = deployment.status
+    return (
+        (status.observed_generation or 0) >= deployment.metadata.generation
+        and deployment.spec.replicas == wanted
+        and (status.updated_replicas or 0) == wanted
+        and (status.available_replicas or 0) == wanted
+        and (status.replicas or 0) == wanted
+    )
+
+
+def open_lab(name: str) -> Lab:
+    """The running lab of that name. Raises NotReadyError when it is not up."""
+    directory = lab_directory(name)
+    record = read_record(directory)
+    if record is None:
+        raise NotReadyError(f"no lab named {name!r} is up", hint="lab up starts one")
+    cluster = provider_of(record.settings.provider).find(directory)
+    if cluster is None:
+        raise NotReadyError(
+            f"the lab {name!r} is down: its cluster's process is gone",
+            hint="lab up starts it anew; lab down removes what it left",
+        )
+    return Lab(directory, record, cluster, (directory / "admin-token").read_text())
+
+
+def remove(directory: Path) -> None:
+    """Remove a lab's cluster and folder, running or not. Idempotent."""
+    record = read_record(directory)
+    provider_of(record.settings.provider if record else "local").delete(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def all_labs() -> list[tuple[str, LabRecord | None]]:
+    """Every lab's folder on this machine with its record, by name."""
+    if not labs_home().is_dir():
+        return []
+    folders = sorted(p for p in labs_home().iterdir() if p.is_dir())
+    return [(folder.name, read_record(folder)) for folder in folders]
+
+
+def remove_orphans() -> list[str]:
+    """Remove throw-away labs whose owner is gone (killed in the middle of a grade); their names."""
+    removed = []
+    for name, record in all_labs():
+        if record is not None and record.owner is not None and not is_running(*record.owner):
+            remove(lab_directory(name))
+            removed.append(name)
+    return removed

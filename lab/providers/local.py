@@ -1,0 +1,156 @@
+"""The embedded provider: localkube as a daemon of its own, on a loopback block of its own."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import socket
+import sys
+import time
+import zlib
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from lab.core.places import data_root
+from lab.errors import ProviderError
+from lab.process import is_running, process_started, start_daemon, terminate
+from lab.providers.base import Capabilities, Cluster
+
+API_PORT = 6443
+BLOCKS = range(10, 250)
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+BACKOFF_MAX_SECONDS = 30.0
+
+
+class LocalProvider:
+    """localkube: no Docker, no root, ready in a second. Its state is below the lab's folder."""
+
+    name = "local"
+    capabilities = Capabilities(
+        service_addresses_reachable=True, memory_limits=True, network_policy=False, isolated_processes=False
+    )
+
+    def create(self, directory: Path) -> Cluster:
+        self.delete(directory)
+        home = directory / "cluster"
+        home.mkdir(parents=True, exist_ok=True)
+        for block in _candidates(directory):
+            cluster = self._start(directory, block)
+            if cluster is not None:
+                return cluster
+        raise ProviderError(
+            f"no free loopback block: port {API_PORT} is taken on 127.{BLOCKS[0]}.0.1 … 127.{BLOCKS[-1]}.0.1",
+            hint="lab down --all removes labs that are no longer needed",
+        )
+
+    def find(self, directory: Path) -> Cluster | None:
+        facts = _read(directory)
+        if facts is None or not is_running(int(facts["pid"]), float(facts["started"])):
+            return None
+        return Cluster(self.name, Path(facts["kubeconfig"]), str(facts["server"]), facts)
+
+    def delete(self, directory: Path) -> None:
+        facts = _read(directory)
+        if facts is not None:
+            terminate(int(facts["pid"]), float(facts["started"]), STOP_SECONDS)
+        for pid, started in _left_processes(directory / "cluster"):
+            terminate(pid, started, 1.0)
+        shutil.rmtree(directory / "cluster", ignore_errors=True)
+        _facts_file(directory).unlink(missing_ok=True)
+
+    def log_tail(self, directory: Path, lines: int = 20) -> str:
+        try:
+            text = _log_file(directory).read_text(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _start(self, directory: Path, block: int) -> Cluster | None:
+        """One attempt on one block; None when somebody else took the block first."""
+        home = directory / "cluster"
+        ready = home / "ready.json"
+        ready.unlink(missing_ok=True)
+        pid = start_daemon(
+            [
+                *(sys.executable, "-m", "lab.localkube"),
+                *("--data-dir", str(home), "--block", str(block), "--ready-file", str(ready)),
+                *("--images", str(data_root() / "clusters" / "local" / "images.yaml")),
+                *("--backoff-max", str(BACKOFF_MAX_SECONDS)),
+            ],
+            log=_log_file(directory),
+        )
+        started = process_started(pid)
+        facts: dict[str, Any] = {"pid": pid, "started": started, "block": block}
+        _write(directory, facts | {"kubeconfig": str(home / "admin.kubeconfig"), "server": ""})
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            if not is_running(pid, started):
+                if _taken(block):
+                    return None
+                raise ProviderError(
+                    f"localkube ended while starting:\n{self.log_tail(directory, 8)}",
+                    hint=f"the whole log is {_log_file(directory)}",
+                )
+            if time.monotonic() > deadline:
+                terminate(pid, started, 1.0)
+                raise ProviderError(
+                    f"localkube was not ready within {START_SECONDS:.0f} s:\n{self.log_tail(directory, 8)}",
+                    hint=f"the whole log is {_log_file(directory)}",
+                )
+            Event().wait(0.01)
+        answer = json.loads(ready.read_text())
+        _write(directory, facts | {"kubeconfig": answer["kubeconfig"], "server": answer["server"]})
+        return self.find(directory)
+
+
+def _candidates(directory: Path) -> list[int]:
+    """Free blocks, starting at one that depends on the folder, so that two labs rarely meet."""
+    offset = zlib.crc32(str(directory).encode()) % len(BLOCKS)
+    blocks = [BLOCKS[(offset + step) % len(BLOCKS)] for step in range(len(BLOCKS))]
+    return [block for block in blocks if not _taken(block)]
+
+
+def _taken(block: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((f"127.{block}.0.1", API_PORT))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+                return True
+            raise
+    return False
+
+
+def _left_processes(home: Path) -> list[tuple[int, float]]:
+    """Pod processes that a killed localkube recorded and may have left: (pid, start time)."""
+    try:
+        recorded = json.loads((home / "processes.json").read_text())
+    except (OSError, ValueError):
+        return []
+    entries = recorded.values() if isinstance(recorded, dict) else recorded
+    return [(int(entry["pid"]), float(entry["started"])) for entry in entries]
+
+
+def _facts_file(directory: Path) -> Path:
+    return directory / "provider.json"
+
+
+def _log_file(directory: Path) -> Path:
+    return directory / "localkube.log"
+
+
+def _read(directory: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(_facts_file(directory).read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(directory: Path, facts: dict[str, Any]) -> None:
+    temporary = _facts_file(directory).with_suffix(".tmp")
+    temporary.write_text(json.dumps(facts))
+    temporary.replace(_facts_file(directory))
