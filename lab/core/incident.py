@@ -246,7 +246,9 @@ class Incident:
     @property
     def seconds_to_acknowledge(self) -> float | None:
         """Real seconds from opening to acknowledgement, None before it."""
-        return None if self.acknowledged_at is None else (self.acknowledged_at - self.opened_at).total_seconds()
+        return (
+            None if self.acknowledged_at is None else (self.acknowledged_at - self.opened_at).total_seconds()
+        )
 
     @property
     def seconds_to_resolve(self) -> float | None:
