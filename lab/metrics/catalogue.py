@@ -1,0 +1,115 @@
+"""Every metric of the lab, declared once. Rules, graders and exporters take names from here."""
+
+from __future__ import annotations
+
+from lab.metrics.metric import Kind, Metric
+
+_LATENCY = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
+_REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_INCIDENT = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 90.0, 180.0, 600.0, 3600.0)
+
+
+def _counter(name: str, exporter: str, meaning: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, meaning, exporter, labels)
+
+
+def _gauge(name: str, exporter: str, meaning: str, *labels: str, unit: str = "1") -> Metric:
+    return Metric(name, Kind.GAUGE, meaning, exporter, labels, unit)
+
+
+def _seconds(name: str, exporter: str, meaning: str, buckets: tuple[float, ...]) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, meaning, exporter, (), "seconds", buckets)
+
+
+ORDERS = _counter(
+    "shop_orders_total",
+    "api",
+    "Orders by how they ended for the customer: confirmed, late, failed.",
+    "result",
+)
+ORDER_CONFIRMATION = _seconds(
+    "shop_order_confirmation_seconds",
+    "api",
+    "From the request to the order's confirmation; an order not confirmed counts with the full wait.",
+    _LATENCY,
+)
+QUEUE_ORDERS = _gauge("shop_queue_orders", "api", "Orders that wait for their worker.", "partition")
+QUEUE_OLDEST_AGE = _gauge(
+    "shop_queue_oldest_order_age_seconds",
+    "api",
+    "Age of the oldest order that waits; 0 when none does.",
+    "partition",
+    unit="seconds",
+)
+WORKER_PROCESSED = _counter(
+    "shop_worker_orders_processed_total", "worker", "Orders that this worker confirmed.", "partition"
+)
+WORKER_LAST_PROGRESS = _gauge(
+    "shop_worker_last_progress_timestamp_seconds",
+    "worker",
+    "Unix time when this worker last confirmed an order, or took the partition.",
+    "partition",
+    unit="seconds",
+)
+WORKER_PARTITION = _gauge(
+    "shop_worker_partition_info", "worker", "1 while this worker holds the partition.", "partition"
+)
+LOAD_REQUESTS = _counter(
+    "shop_load_requests_total",
+    "load",
+    "Requests sent, by status code, or timeout, or error when no answer came.",
+    "code",
+)
+LOAD_LATENCY = _seconds(
+    "shop_load_latency_seconds", "load", "What a customer waited for an answer.", _LATENCY
+)
+PAYMENTS = _counter("shop_payments_total", "payments", "Payments by result: authorized, declined.", "result")
+
+GATEWAY_REQUESTS = _counter(
+    "toil_gateway_requests_total",
+    "gateway",
+    "Requests through the gateway.",
+    "mode",
+    "verb",
+    "resource",
+    "decision",
+    "code",
+)
+MUTATIONS = _counter(
+    "toil_mutations_total", "gateway", "Mutating requests by outcome.", "mode", "verb", "resource", "outcome"
+)
+GATEWAY_DURATION = _seconds(
+    "toil_gateway_request_duration_seconds", "gateway", "From a request's arrival to its answer.", _REQUEST
+)
+KILL_SWITCH = _gauge("toil_kill_switch_engaged", "gateway", "1 while the kill switch is on.")
+GATEWAY_MODE = _gauge("toil_gateway_mode", "gateway", "1 for the mode in force, 0 for the others.", "mode")
+
+PAGES = _counter("toil_pages_total", "pager", "Pages sent.", "alertname", "severity")
+INCIDENTS_OPEN = _gauge("toil_incidents_open", "pager", "Incidents triggered or acknowledged, not resolved.")
+TIME_TO_ACKNOWLEDGE = _seconds(
+    "toil_incident_time_to_acknowledge_seconds", "pager", "From opening to acknowledgement.", _INCIDENT
+)
+TIME_TO_RESOLVE = _seconds(
+    "toil_incident_time_to_resolve_seconds", "pager", "From opening to resolution.", _INCIDENT
+)
+ESCALATIONS = _counter("toil_escalations_total", "pager", "Hand-overs to a human.")
+STATUS_POSTS = _counter("toil_status_posts_total", "pager", "Posts to the team channel.")
+
+FAULTS_ACTIVE = _gauge("toil_faults_active", "faults", "Faults that bite now.", "fault")
+FAULTS_INJECTED = _counter("toil_faults_injected_total", "faults", "Faults applied.", "fault")
+
+AUTOMATION_UP = _gauge("toil_automation_up", "automation", "1 while the candidate's program runs.")
+AUTOMATION_RESTARTS = _counter(
+    "toil_automation_restarts_total", "automation", "Times the candidate's program was started again."
+)
+AUTO_SUCCESS_RATE = _gauge(
+    "toil_auto_success_rate",
+    "automation",
+    "Successful remediations of those attempted in the rolling lab hour, 0 to 1; absent when none was.",
+)
+REMEDIATIONS = _counter(
+    "toil_remediations_total", "automation", "Remediations by result: success, failure.", "result"
+)
+
+ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+"""Every declaration above, in order."""
