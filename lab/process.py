@@ -1,0 +1,193 @@
+"""Host processes that are no pod: tools that run to their end, and daemons that outlive a command.
+
+Commands are lists, never shell text. A process is named by its pid and its start time together, because a
+pid alone may belong to somebody else by now.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from lab.errors import ProviderError
+
+_START_SLACK = 2.0
+"""Seconds by which two readings of a start time may differ; it is derived from a clock that can be set."""
+
+_TAIL_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended with exit code 0, and what it said."""
+
+    argv: tuple[str, ...]
+    stdout: str
+    stderr: str
+
+
+class RunError(ProviderError):
+    """A command could not start, failed or took too long. `returncode` is None when it never ended."""
+
+    def __init__(
+        self, argv: Sequence[str], why: str, output: str = "", returncode: int | None = None
+    ) -> None:
+        tail = "\n".join(output.strip().splitlines()[-_TAIL_LINES:])
+        super().__init__(f"{shlex.join(argv)}: {why}" + (f"\n{tail}" if tail else ""))
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.output = output
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | str | None = None,
+    input: str | None = None,
+) -> Completed:
+    """Run a command to its end, at most `timeout` seconds; a late one is killed with all its children.
+
+    Raises RunError with the command and its last lines.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RunError(argv, f"cannot start: {error.strerror or error}") from error
+    with process:
+        try:
+            stdout, stderr = process.communicate(input, timeout=timeout)
+        except subprocess.TimeoutExpired as late:
+            _kill_group(process.pid)
+            stdout, stderr = process.communicate()
+            raise RunError(argv, f"did not end within {timeout:g} s", stdout + stderr) from late
+        except BaseException:
+            _kill_group(process.pid)
+            raise
+    if process.returncode != 0:
+        code = process.returncode
+        why = f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
+        raise RunError(argv, why, stdout + stderr, code)
+    return Completed(tuple(argv), stdout, stderr)
+
+
+def start_daemon(
+    argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | str | None = None
+) -> int:
+    """Start a process that outlives us: own session, standard input empty, output appended to `log`.
+
+    Returns its pid; pair it at once with `process_started`. Raises RunError when it cannot start.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RunError(argv, f"cannot start: {error.strerror or error}") from error
+    finally:
+        os.close(descriptor)
+    # It is meant to outlive this object, which would otherwise warn that it is still running.
+    process.returncode = 0
+    return process.pid
+
+
+def process_started(pid: int) -> float:
+    """When the process started, in seconds since the epoch. Raises ProviderError when there is none."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error as error:
+        raise ProviderError(f"process {pid} does not exist") from error
+
+
+def is_running(pid: int, started: float) -> bool:
+    """Whether that very process still runs; another one with the same pid does not count, nor a zombie."""
+    return _find(pid, started) is not None
+
+
+def terminate(pid: int, started: float, grace: float) -> bool:
+    """End a process and all below it: SIGTERM to it, and after `grace` seconds SIGKILL to what is left.
+
+    Returns False when it was not running. Processes of the session that it leads count as below it.
+    """
+    root = _find(pid, started)
+    if root is None:
+        return False
+    family = _family(root)
+    _signal([root], signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=max(0.0, grace))
+    left = {process.pid: process for process in (*alive, *_session(pid))}
+    for process in tuple(left.values()):
+        left.update({child.pid: child for child in _family(process)})
+    _signal(left.values(), signal.SIGKILL)
+    psutil.wait_procs(list(left.values()), timeout=5.0)
+    return True
+
+
+def _find(pid: int, started: float) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+        if abs(process.create_time() - started) > _START_SLACK or process.status() == psutil.STATUS_ZOMBIE:
+            return None
+    except psutil.Error:
+        return None
+    return process
+
+
+def _family(root: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return [root]
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """Members of the session; its number cannot be given away while one of them lives."""
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader:
+                members.append(process)
+        except OSError:
+            continue
+    return members
+
+
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.Error:
+            continue
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        pass
