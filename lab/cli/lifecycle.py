@@ -1,0 +1,238 @@
+"""up, down, reset, status, env, logs: the lab itself."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from lab.cli.options import DEFAULT_NAME, Json, Name, Seed, span
+from lab.cli.output import OUTPUT
+from lab.engine import bringup
+from lab.engine import lab as labs
+from lab.engine.settings import LabSettings
+from lab.errors import LabError, NotReadyError, UsageError
+
+PARTS = {
+    "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop",
+    "gateway": "lab-system", "pager": "lab-system", "oncall": "lab-system", "faults": "lab-system",
+    "prometheus": "lab-system", "automation": "automation",
+}  # fmt: skip
+
+Toil = Annotated[str, typer.Option("--toil", help="recurring: workers hang at seeded times. off: only by lab break.")]
+Hour = Annotated[str, typer.Option("--hour", help="Real length of a lab hour, such as 60s.")]
+Provider = Annotated[str, typer.Option("--provider", envvar="LAB_PROVIDER", help="Where the cluster runs.")]
+Retain = Annotated[bool, typer.Option("--retain", help="Keep a lab that did not come up, for a look.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this noun's commands."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(reset)
+    app.command()(status)
+    app.command()(env)
+    app.command()(logs)
+
+
+def up(
+    name: Name = DEFAULT_NAME,
+    seed: Seed = 1,
+    hour: Hour = "60s",
+    toil: Toil = "recurring",
+    provider: Provider = "local",
+    retain: Retain = False,
+    json: Json = False,
+) -> None:
+    """Start a lab and return when every part of it is ready."""
+    if toil not in ("recurring", "off"):
+        raise UsageError(f"--toil is recurring or off, not {toil!r}")
+    settings = LabSettings(name, seed, span(hour), provider, toil)
+    labs.remove_orphans()
+    with labs.exclusive(labs.lab_directory(name)):
+        running = _running(name)
+        if running is not None:
+            _already_up(running, settings)
+            return
+        started = time.monotonic()
+        with OUTPUT.progress("up") as bar:
+            lab = bringup.bring_up(settings, progress=bar, retain=retain)
+        seconds = time.monotonic() - started
+    OUTPUT.text(f"lab {name!r} is up ({seconds:.1f} s): {lab.cluster.server}")
+    OUTPUT.next_step("lab exercises", "lab status", 'eval "$(lab env)"')
+    OUTPUT.done(_facts(lab) | {"seconds": round(seconds, 2)})
+
+
+def _running(name: str) -> labs.Lab | None:
+    try:
+        return labs.open_lab(name)
+    except NotReadyError:
+        return None
+
+
+def _already_up(lab: labs.Lab, wanted: LabSettings) -> None:
+    if lab.settings != wanted:
+        differing = [key for key, value in asdict(wanted).items() if asdict(lab.settings)[key] != value]
+        raise UsageError(
+            f"the lab {lab.name!r} is up already, with other settings: {', '.join(differing)}",
+            hint="lab reset with the wanted options, lab down first, or --name for a second lab",
+        )
+    OUTPUT.text(f"lab {lab.name!r} is up already: {lab.cluster.server}")
+    OUTPUT.next_step("lab status", "lab reset", "lab down")
+    OUTPUT.done(_facts(lab))
+
+
+def _facts(lab: labs.Lab) -> dict[str, Any]:
+    return {
+        "name": lab.name,
+        "server": lab.cluster.server,
+        "kubeconfig": str(lab.kubeconfig),
+        "settings": asdict(lab.settings),
+    }
+
+
+def down(
+    name: Name = DEFAULT_NAME,
+    everything: Annotated[bool, typer.Option("--all", help="Remove every lab of this machine.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove a lab and all that it left: processes, ports, files. Workspaces and results stay."""
+    names = [found for found, _ in labs.all_labs()] if everything else [name]
+    removed = []
+    for each in names:
+        directory = labs.lab_directory(each)
+        with labs.exclusive(directory):
+            if directory.exists():
+                labs.remove(directory)
+                removed.append(each)
+    removed += labs.remove_orphans()
+    if removed:
+        OUTPUT.text("\n".join(f"lab {each!r} is down" for each in removed))
+    else:
+        OUTPUT.say(f"nothing to do: no lab named {name!r}" if not everything else "nothing to do: there is no lab")
+    OUTPUT.done({"removed": removed})
+
+
+def reset(
+    name: Name = DEFAULT_NAME,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Another seed than before.")] = None,
+    json: Json = False,
+) -> None:
+    """Bring a lab down and up again, fresh, with the settings that it had."""
+    directory = labs.lab_directory(name)
+    record = labs.read_record(directory)
+    settings = record.settings if record else LabSettings(name)
+    if seed is not None:
+        settings = LabSettings(name, seed, settings.hour_seconds, settings.provider, settings.toil)
+    with labs.exclusive(directory):
+        labs.remove(directory)
+        with OUTPUT.progress("reset") as bar:
+            lab = bringup.bring_up(settings, progress=bar)
+    OUTPUT.text(f"lab {name!r} is fresh: {lab.cluster.server}")
+    OUTPUT.done(_facts(lab))
+
+
+def status(
+    name: Name = DEFAULT_NAME,
+    everything: Annotated[bool, typer.Option("--all", help="List every lab of this machine.")] = False,
+    json: Json = False,
+) -> None:
+    """Parts and whether they are ready; mode, kill switch, open incidents, active faults."""
+    if everything:
+        _status_all()
+        return
+    lab = labs.open_lab(name)
+    parts = [
+        {
+            "part": f"{d.metadata.namespace}/{d.metadata.name}",
+            "ready": f"{d.status.ready_replicas or 0}/{d.spec.replicas}",
+            "ok": labs.is_available(d),
+        }
+        for d in lab.kube.deployments()
+    ]
+    control = lab.control()
+    facts = _facts(lab) | {
+        "parts": parts,
+        "mode": control.get("mode", "unknown"),
+        "kill_switch": control.get("killSwitch", "unknown"),
+        "open_incidents": _or_error(lambda: len(lab.pager.incidents("open"))),
+        "active_faults": _or_error(lambda: len(lab.faults.active())),
+    }
+    OUTPUT.table(("PART", "READY", "STATE"), [(p["part"], p["ready"], _state(p)) for p in parts])
+    OUTPUT.text(
+        f"\nmode {facts['mode']}, kill switch {facts['kill_switch']}, "
+        f"open incidents {facts['open_incidents']}, active faults {facts['active_faults']}, seed {lab.settings.seed}"
+    )
+    OUTPUT.done(facts, exit_code=0 if all(p["ok"] for p in parts) else NotReadyError.exit_code)
+
+
+def _state(part: dict[str, Any]) -> str:
+    if part["ready"] == "0/0":
+        return "off"
+    return "ok" if part["ok"] else "not ready"
+
+
+def _or_error(read: Any) -> Any:
+    try:
+        return read()
+    except LabError as error:
+        return f"unknown ({error})"
+
+
+def _status_all() -> None:
+    rows = []
+    for name, record in labs.all_labs():
+        running = record is not None and labs.provider_of(record.settings.provider).find(labs.lab_directory(name))
+        rows.append({"name": name, "state": "up" if running else "dead", "created_at": record and record.created_at})
+    if not rows:
+        OUTPUT.say("there is no lab on this machine")
+    else:
+        OUTPUT.table(("LAB", "STATE", "SINCE"), [(r["name"], r["state"], r["created_at"] or "-") for r in rows])
+    OUTPUT.done({"labs": rows})
+
+
+def env(name: Name = DEFAULT_NAME, json: Json = False) -> None:
+    """Print shell commands that point kubectl and your own tools at the lab: eval "$(lab env)"."""
+    lab = labs.open_lab(name)
+    variables = {
+        "KUBECONFIG": str(lab.kubeconfig),
+        "PROMETHEUS_URL": lab.prometheus_url,
+        "PAGER_URL": lab.pager.base,
+        "LAB_NAME": lab.name,
+    }
+    OUTPUT.text("\n".join(f"export {key}={shlex.quote(value)}" for key, value in variables.items()))
+    OUTPUT.done(variables)
+
+
+def logs(
+    part: Annotated[str, typer.Argument(help="A part of the lab, or `cluster` for localkube itself.")] = "cluster",
+    name: Name = DEFAULT_NAME,
+    tail: Annotated[int, typer.Option("--tail", min=1, help="How many lines.")] = 40,
+    previous: Annotated[bool, typer.Option("--previous", help="Of the container before its last restart.")] = False,
+    json: Json = False,
+) -> None:
+    """The last log lines of a part. kubectl logs does the rest."""
+    if part != "cluster" and part not in PARTS:
+        raise UsageError(f"there is no part {part!r}", hint="cluster, " + ", ".join(PARTS))
+    if part == "cluster":
+        record = labs.read_record(labs.lab_directory(name))
+        if record is None:
+            raise NotReadyError(f"no lab named {name!r} is up", hint="lab up starts one")
+        text = labs.provider_of(record.settings.provider).log_tail(labs.lab_directory(name), tail)
+        OUTPUT.text(text)
+        OUTPUT.done({"part": part, "pods": {part: text.splitlines()}})
+        return
+    lab = labs.open_lab(name)
+    pods = lab.kube.pods(PARTS[part], part)
+    if not pods:
+        raise NotReadyError(f"{part} has no pod", hint="lab run starts the automation; lab status shows the rest")
+    found = {
+        pod.metadata.name: lab.kube.pod_log(PARTS[part], pod.metadata.name, tail_lines=tail, previous=previous)
+        for pod in pods
+    }
+    for pod_name, text in found.items():
+        OUTPUT.text((f"==> {pod_name} <==\n" if len(found) > 1 else "") + text)
+    OUTPUT.done({"part": part, "pods": {pod: text.splitlines() for pod, text in found.items()}})
