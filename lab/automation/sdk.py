@@ -1,0 +1,132 @@
+"""A small optional helper for automations written in Python. Nothing requires it.
+
+    from lab.automation import sdk
+
+    pager, prometheus = sdk.Pager("restart-hung-workers"), sdk.Prometheus()
+    for incident in pager.incidents():
+        core = kubernetes.client.CoreV1Api(sdk.kube_client(incident["id"], "hung for 5 lab minutes"))
+
+The addresses come from the environment of the pod: KUBECONFIG, PROMETHEUS_URL, PAGER_URL, TEXTFILE_DIR.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+Json = dict[str, Any]
+TIMEOUT = (2.0, 5.0)
+_UNSET = "is not set: run this through lab run, or set it by hand"
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise RuntimeError(f"{name} {_UNSET}")
+    return value
+
+
+def lab_minutes(count: float) -> float:
+    """Real seconds that so many lab minutes take."""
+    return count * float(os.environ.get("LAB_HOUR_SECONDS", "60")) / 60
+
+
+class _Service:
+    def __init__(self, base: str) -> None:
+        self._base = base.rstrip("/")
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._session.request(method, self._base + path, timeout=TIMEOUT, **options)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+class Pager(_Service):
+    """The pager, as one actor. `by` is the name that incidents and posts show."""
+
+    def __init__(self, by: str, url: str = "") -> None:
+        super().__init__(url or _variable("PAGER_URL"))
+        self._by = by
+
+    def incidents(self, status: str = "open") -> list[Json]:
+        """Incidents, oldest first."""
+        return list(self._call("GET", "/api/v1/incidents", params={"status": status})["incidents"])
+
+    def acknowledge(self, incident: str) -> None:
+        """Tell people that the automation works on it."""
+        self._call("POST", f"/api/v1/incidents/{incident}/acknowledge", json={"by": self._by})
+
+    def note(self, incident: str, text: str) -> None:
+        """Add a finding to the incident."""
+        self._call("POST", f"/api/v1/incidents/{incident}/notes", json={"by": self._by, "text": text})
+
+    def action(self, incident: str, action: str, pod: str, reason: str, **more: str) -> None:
+        """Record what was done to a pod of the shop (action `none`: decided to leave it alone).
+
+        `more` may hold startedAt, endedAt and outcome.
+        """
+        target = {"kind": "Pod", "namespace": "shop", "name": pod}
+        body = {"by": self._by, "action": action, "target": target, "reason": reason, **more}
+        self._call("POST", f"/api/v1/incidents/{incident}/actions", json=body)
+
+    def escalate(self, incident: str, summary: str, evidence: str) -> None:
+        """Hand the incident over to a human, with what was found."""
+        body = {"by": self._by, "summary": summary, "evidence": evidence}
+        self._call("POST", f"/api/v1/incidents/{incident}/escalations", json=body)
+
+    def status(self, text: str, incident: str = "") -> None:
+        """Post to the team channel."""
+        self._call(
+            "POST", "/api/v1/status", json={"by": self._by, "text": text, "incident": incident or None}
+        )
+
+
+class Prometheus(_Service):
+    """Instant queries."""
+
+    def __init__(self, url: str = "") -> None:
+        super().__init__(url or _variable("PROMETHEUS_URL"))
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """(labels, value) of every series of an instant vector."""
+        data = self._call("GET", "/api/v1/query", params={"query": expression})["data"]["result"]
+        return [(dict(series["metric"]), float(series["value"][1])) for series in data]
+
+    def value(self, expression: str) -> float | None:
+        """The value of the only series; None when there is none or more than one."""
+        found = self.query(expression)
+        return found[0][1] if len(found) == 1 else None
+
+
+def write_metrics(
+    file_name: str, samples: Mapping[str, float], types: Mapping[str, str] | None = None
+) -> None:
+    """Replace one `*.prom` file atomically. `samples` maps series as text (`name{label="x"}`) to values.
+
+    `types` maps metric names to counter or gauge.
+    """
+    directory = _variable("TEXTFILE_DIR")
+    lines = [f"# TYPE {name} {kind}\n" for name, kind in (types or {}).items()]
+    lines += [f"{series} {value}\n" for series, value in samples.items()]
+    descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=file_name, suffix=".tmp")
+    with os.fdopen(descriptor, "w") as stream:
+        stream.writelines(lines)
+    os.replace(temporary, os.path.join(directory, file_name))
+
+
+def kube_client(incident: str = "", reason: str = "") -> Any:
+    """An ApiClient from KUBECONFIG; the audit log shows the incident and the reason of its requests."""
+    from kubernetes import config
+
+    api = config.new_client_from_config(config_file=_variable("KUBECONFIG"))  # type: ignore[no-untyped-call]
+    if incident:
+        api.set_default_header("X-Lab-Incident", incident)
+    if reason:
+        api.set_default_header("X-Lab-Reason", reason.encode("ascii", "replace").decode())
+    return api
