@@ -1,0 +1,113 @@
+"""Tells Prometheus which pods there are: its HTTP service discovery protocol over the Kubernetes API.
+
+`python -m lab.slo.discovery` runs beside Prometheus and answers `GET /targets` with one target group per pod
+that has an address. The labels are those of kubernetes_sd (role pod).
+Protocol: https://prometheus.io/docs/prometheus/latest/http_sd/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from lab.core.clock import Clock, SystemClock
+from lab.kube.client import KubeClient
+from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
+from lab.kube.status import StatusError
+from lab.metrics.pod import run, serve
+
+PORT = 9091
+_RETRY_SECONDS = 0.5
+_NOT_A_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+log = logging.getLogger("lab.discovery")
+
+
+class PodTargets:
+    """The pods of a cluster, kept current by a watch."""
+
+    def __init__(self, kube: KubeClient, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._pods: dict[str, KubeObject] = {}
+        self.synced = False
+
+    async def follow(self) -> None:
+        """List, then watch, for ever. A lost API server leaves the last known pods in place."""
+        while True:
+            with suppress(StatusError, ConnectionError, TimeoutError):
+                await self._list_and_watch()
+            await self._clock.sleep(_RETRY_SECONDS)
+
+    async def _list_and_watch(self) -> None:
+        listed = await self._kube.list("pods", "")
+        self._pods = {pod["metadata"]["uid"]: pod for pod in listed["items"]}
+        self.synced = True
+        version = listed["metadata"]["resourceVersion"]
+        async for event in self._kube.watch("pods", "", resource_version=version):
+            if event["type"] in ("ADDED", "MODIFIED"):
+                self._pods[event["object"]["metadata"]["uid"]] = event["object"]
+            elif event["type"] == "DELETED":
+                self._pods.pop(event["object"]["metadata"]["uid"], None)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The answer to Prometheus."""
+        return [target_group(pod) for pod in self._pods.values() if pod.get("status", {}).get("podIP")]
+
+
+def target_group(pod: KubeObject) -> dict[str, Any]:
+    """One pod with an address, as a target group with kubernetes_sd's meta labels."""
+    status = pod["status"]
+    labels = {
+        "__meta_kubernetes_namespace": namespace_of(pod),
+        "__meta_kubernetes_pod_name": name_of(pod),
+        "__meta_kubernetes_pod_ip": status["podIP"],
+        "__meta_kubernetes_pod_phase": str(status.get("phase") or ""),
+        "__meta_kubernetes_pod_uid": str(pod["metadata"].get("uid") or ""),
+    }
+    for kind, values in (
+        ("label", labels_of(pod)),
+        ("annotation", pod["metadata"].get("annotations") or {}),
+    ):
+        for key, value in values.items():
+            labels[f"__meta_kubernetes_pod_{kind}_{_NOT_A_LABEL.sub('_', key)}"] = str(value)
+    return {"targets": [status["podIP"]], "labels": labels}
+
+
+def discovery_app(targets: PodTargets) -> web.Application:
+    """The HTTP application; following the cluster starts and ends with it."""
+
+    async def answer(_: web.Request) -> web.Response:
+        if not targets.synced:  # an error keeps Prometheus' last list; an empty list would empty it
+            raise web.HTTPServiceUnavailable(text="no list of pods yet\n")
+        return web.json_response(targets.groups())
+
+    async def following(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(targets.follow())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    app = web.Application()
+    app.router.add_get("/targets", answer)
+    app.cleanup_ctx.append(following)
+    return app
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    async with KubeClient.from_environment(user_agent="toil-lab-discovery") as kube:
+        targets = PodTargets(kube, SystemClock())
+        registry = CollectorRegistry()
+        await serve(discovery_app(targets), port=PORT, ready=lambda: targets.synced, registry=registry)
+
+
+if __name__ == "__main__":
+    run(main)

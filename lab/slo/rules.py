@@ -1,0 +1,94 @@
+"""Alert rules and recording rules of the lab, as a function of the time scale.
+
+    rule_files(scale)         {"rules.yml": text}
+    prometheus_config(scale)  the text of prometheus.yml
+
+Alerts are on symptoms that customers feel (orders that wait, budget that burns) and on the automation's own
+success rate; `Watchdog` fires always, so that a broken way to the pager shows as its absence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from lab.core.clock import TimeScale
+from lab.metrics.catalogue import AUTO_SUCCESS_RATE, QUEUE_OLDEST_AGE
+from lab.slo.burn import burn_groups
+from lab.slo.objectives import OBJECTIVES
+from lab.slo.prometheus import RULES_FILE, prometheus_config
+from lab.slo.windows import SCRAPE_SECONDS, prometheus_duration
+
+__all__ = ["prometheus_config", "rule_files"]
+
+RUNBOOKS = "docs/runbooks.md"
+"""The page that every alert's runbook_url leads to, with the alert's name as the section."""
+
+WAITING_LAB_MINUTES = 3.0
+SUCCESS_RATE_FLOOR = 0.95
+Json = dict[str, Any]
+
+
+def rule_files(scale: TimeScale, *, runbooks: str = RUNBOOKS) -> dict[str, str]:
+    """File name to text of every rule file. `runbooks`: address of the runbook page, without a fragment."""
+    groups = [
+        {"name": "shop", "rules": [orders_waiting(scale, runbooks)]},
+        {"name": "automation", "rules": [success_rate_low(runbooks)]},
+        {"name": "meta", "rules": [watchdog(runbooks)]},
+    ]
+    for objective in OBJECTIVES:
+        groups += burn_groups(objective, scale, f"{runbooks}#errorbudgetburn")
+    return {RULES_FILE: yaml.safe_dump({"groups": groups}, sort_keys=False, width=110)}
+
+
+def orders_waiting(scale: TimeScale, runbooks: str = RUNBOOKS) -> Json:
+    """A partition's oldest order is older than three lab minutes: the symptom of a worker that hangs."""
+    limit = prometheus_duration(scale.real(minutes=WAITING_LAB_MINUTES))
+    seconds = scale.real(minutes=WAITING_LAB_MINUTES)
+    return {
+        "alert": "OrdersWaitingTooLong",
+        "expr": f"max by (partition) ({QUEUE_OLDEST_AGE.name}) > {seconds:g}",
+        "for": prometheus_duration(SCRAPE_SECONDS),
+        "labels": {"severity": "critical"},
+        "annotations": {
+            "summary": "Orders of partition {{ $labels.partition }} wait too long",
+            "description": (
+                "The oldest order of partition {{ $labels.partition }} has waited"
+                f" {{{{ $value | humanizeDuration }}}}; {limit} is the limit."
+            ),
+            "runbook_url": f"{runbooks}#orderswaitingtoolong",
+        },
+    }
+
+
+def success_rate_low(runbooks: str = RUNBOOKS) -> Json:
+    """The automation fails too often. The gauge itself rolls over a lab hour; no attempts give no sample."""
+    return {
+        "alert": "ToilAutomationSuccessRateLow",
+        "expr": f"min by (app) ({AUTO_SUCCESS_RATE.name}) < {SUCCESS_RATE_FLOOR}",
+        "for": prometheus_duration(3 * SCRAPE_SECONDS),
+        "labels": {"severity": "critical"},
+        "annotations": {
+            "summary": "The automation {{ $labels.app }} repairs less than it should",
+            "description": (
+                "{{ $value | humanizePercentage }} of its remediations of the last lab hour succeeded;"
+                f" {SUCCESS_RATE_FLOOR:.0%} is the floor."
+            ),
+            "runbook_url": f"{runbooks}#toilautomationsuccessratelow",
+        },
+    }
+
+
+def watchdog(runbooks: str = RUNBOOKS) -> Json:
+    """Fires always. Its absence at the pager means that no alert would arrive."""
+    return {
+        "alert": "Watchdog",
+        "expr": "vector(1)",
+        "labels": {"severity": "none"},
+        "annotations": {
+            "summary": "Alerting works",
+            "description": "This alert fires always; it never opens an incident.",
+            "runbook_url": f"{runbooks}#watchdog",
+        },
+    }
