@@ -118,13 +118,18 @@ def _prometheus() -> Finding:
     try:
         text = run([str(binary), "--version"], timeout=10).stdout
     except (RunError, LabError, OSError) as error:
-        return Finding("Prometheus", False, f"{binary}: {error}", "lab setup fetches another; or set LAB_PROMETHEUS")
+        return Finding(
+            "Prometheus", False, f"{binary}: {error}", "lab setup fetches another; or set LAB_PROMETHEUS"
+        )
     version = text.split("version", 1)[-1].split()[0] if "version" in text else "unknown"
     return Finding("Prometheus", True, f"{version} at {binary}")
 
 
 def _ansible() -> Finding:
-    path = shutil.which("ansible-playbook", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
+    path = shutil.which(
+        "ansible-playbook",
+        path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
+    )
     return Finding("Ansible", path is not None, path or "not found", "pip install -e .", required=False)
 
 

@@ -22,7 +22,9 @@ PARTS = {
     "prometheus": "lab-system", "automation": "automation",
 }  # fmt: skip
 
-Toil = Annotated[str, typer.Option("--toil", help="recurring: workers hang at seeded times. off: only by lab break.")]
+Toil = Annotated[
+    str, typer.Option("--toil", help="recurring: workers hang at seeded times. off: only by lab break.")
+]
 Hour = Annotated[str, typer.Option("--hour", help="Real length of a lab hour, such as 60s.")]
 Provider = Annotated[str, typer.Option("--provider", envvar="LAB_PROVIDER", help="Where the cluster runs.")]
 Retain = Annotated[bool, typer.Option("--retain", help="Keep a lab that did not come up, for a look.")]
@@ -112,7 +114,9 @@ def down(
     if removed:
         OUTPUT.text("\n".join(f"lab {each!r} is down" for each in removed))
     else:
-        OUTPUT.say(f"nothing to do: no lab named {name!r}" if not everything else "nothing to do: there is no lab")
+        OUTPUT.say(
+            f"nothing to do: no lab named {name!r}" if not everything else "nothing to do: there is no lab"
+        )
     OUTPUT.done({"removed": removed})
 
 
@@ -185,12 +189,18 @@ def _or_error(read: Any) -> Any:
 def _status_all() -> None:
     rows = []
     for name, record in labs.all_labs():
-        running = record is not None and labs.provider_of(record.settings.provider).find(labs.lab_directory(name))
-        rows.append({"name": name, "state": "up" if running else "dead", "created_at": record and record.created_at})
+        running = record is not None and labs.provider_of(record.settings.provider).find(
+            labs.lab_directory(name)
+        )
+        rows.append(
+            {"name": name, "state": "up" if running else "dead", "created_at": record and record.created_at}
+        )
     if not rows:
         OUTPUT.say("there is no lab on this machine")
     else:
-        OUTPUT.table(("LAB", "STATE", "SINCE"), [(r["name"], r["state"], r["created_at"] or "-") for r in rows])
+        OUTPUT.table(
+            ("LAB", "STATE", "SINCE"), [(r["name"], r["state"], r["created_at"] or "-") for r in rows]
+        )
     OUTPUT.done({"labs": rows})
 
 
@@ -208,10 +218,14 @@ def env(name: Name = DEFAULT_NAME, json: Json = False) -> None:
 
 
 def logs(
-    part: Annotated[str, typer.Argument(help="A part of the lab, or `cluster` for localkube itself.")] = "cluster",
+    part: Annotated[
+        str, typer.Argument(help="A part of the lab, or `cluster` for localkube itself.")
+    ] = "cluster",
     name: Name = DEFAULT_NAME,
     tail: Annotated[int, typer.Option("--tail", min=1, help="How many lines.")] = 40,
-    previous: Annotated[bool, typer.Option("--previous", help="Of the container before its last restart.")] = False,
+    previous: Annotated[
+        bool, typer.Option("--previous", help="Of the container before its last restart.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """The last log lines of a part. kubectl logs does the rest."""
@@ -228,9 +242,13 @@ def logs(
     lab = labs.open_lab(name)
     pods = lab.kube.pods(PARTS[part], part)
     if not pods:
-        raise NotReadyError(f"{part} has no pod", hint="lab run starts the automation; lab status shows the rest")
+        raise NotReadyError(
+            f"{part} has no pod", hint="lab run starts the automation; lab status shows the rest"
+        )
     found = {
-        pod.metadata.name: lab.kube.pod_log(PARTS[part], pod.metadata.name, tail_lines=tail, previous=previous)
+        pod.metadata.name: lab.kube.pod_log(
+            PARTS[part], pod.metadata.name, tail_lines=tail, previous=previous
+        )
         for pod in pods
     }
     for pod_name, text in found.items():

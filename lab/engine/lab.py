@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.automation.package import Package, load_package
+from lab.automation.manifest import Automation
+from lab.automation.package import package
 from lab.core.audit import Mode
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import state_home
@@ -186,16 +187,17 @@ class Lab:
         said = {"by": by, "reason": reason, "at": rfc3339(SystemClock().now())}
         self.kube.put_config_map("lab-system", "automation-control", self.control() | change | said)
 
-    def run_automation(self, workspace: Path, mode: Mode, *, by: str = "lab") -> Package:
+    def run_automation(self, workspace: Path, mode: Mode, *, by: str = "lab") -> Automation:
         """Package a workspace, set the mode and start its program as a pod; return when it is ready.
 
         Raises ConfigError for a broken workspace, DeadlineExceeded when the pod does not become ready.
         """
-        package = load_package(workspace)
-        self.kube.put_config_map("automation", "workspace", package.data, package.binary_data)
-        self.set_mode(mode, by, f"run {package.automation.name} in {mode.value} mode")
-        digest = hashlib.sha256(json.dumps([package.data, package.binary_data], sort_keys=True).encode())
-        template = {"metadata": {"annotations": {"toil-lab/workspace": digest.hexdigest()}}}
+        automation, config_map = package(workspace)
+        content = (config_map["data"], config_map.get("binaryData", {}))
+        self.kube.put_config_map("automation", "workspace", *content)
+        self.set_mode(mode, by, f"run {automation.name} in {mode.value} mode")
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        template = {"metadata": {"annotations": {"toil-lab/workspace": digest}}}
         self.kube.patch_deployment(
             "automation", "automation", {"spec": {"replicas": 1, "template": template}}
         )
@@ -204,7 +206,7 @@ class Lab:
                 f"the automation's pod was not ready within {AUTOMATION_START_SECONDS:.0f} s",
                 hint="lab logs automation shows what it printed",
             )
-        return package
+        return automation
 
     def stop_automation(self) -> None:
         """Scale the automation to nothing and return when its pod is gone."""

@@ -1,0 +1,76 @@
+"""run, stop, shadow-report, kill-switch: an automation in front of production."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from lab.cli import workspaces
+from lab.cli.options import DEFAULT_NAME, Json, Name, who
+from lab.cli.output import OUTPUT
+from lab.core.audit import Mode
+from lab.engine import lab as labs
+
+HOW_TO_WATCH = "kubectl -n automation logs -f deploy/automation"
+
+
+class Switch(StrEnum):
+    """What to do with the kill switch."""
+
+    ON = "on"
+    OFF = "off"
+    STATUS = "status"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this noun's commands."""
+    app.command()(run)
+    app.command()(stop)
+    app.command("kill-switch")(kill_switch)
+
+
+def run(
+    workspace: Annotated[
+        str, typer.Argument(help="A folder or an exercise you started; the only one if left out.")
+    ] = "",
+    mode: Annotated[
+        Mode, typer.Option("--mode", help="shadow: dry runs only. live: for real.")
+    ] = Mode.SHADOW,
+    name: Name = DEFAULT_NAME,
+    json: Json = False,
+) -> None:
+    """Start your automation in the lab as a pod, behind the gateway, in the given mode."""
+    folder = workspaces.resolve(workspace)
+    lab = labs.open_lab(name)
+    automation = lab.run_automation(folder, mode, by=who())
+    OUTPUT.text(f"{automation.name} runs in {mode.value} mode ({automation.runtime.value}, {folder})")
+    if mode is Mode.SHADOW:
+        OUTPUT.next_step(HOW_TO_WATCH, "lab shadow-report")
+    else:
+        OUTPUT.next_step(HOW_TO_WATCH, "lab ledger", "lab kill-switch on")
+    OUTPUT.done({"automation": automation.name, "mode": mode.value, "workspace": str(folder)})
+
+
+def stop(name: Name = DEFAULT_NAME, json: Json = False) -> None:
+    """Stop the automation's pod."""
+    labs.open_lab(name).stop_automation()
+    OUTPUT.text("the automation is stopped")
+    OUTPUT.done({})
+
+
+def kill_switch(
+    to: Annotated[Switch, typer.Argument(help="on stops every mutation of the automation, at once.")],
+    reason: Annotated[str, typer.Option("--reason", help="Recorded with who and when.")] = "",
+    name: Name = DEFAULT_NAME,
+    json: Json = False,
+) -> None:
+    """Stop the automation from outside, or let it act again."""
+    lab = labs.open_lab(name)
+    if to is not Switch.STATUS:
+        lab.set_kill_switch(to is Switch.ON, who(), reason)
+    control = lab.control()
+    said = ", ".join(f"{key} {control[key]}" for key in ("by", "at", "reason") if control.get(key))
+    OUTPUT.text(f"the kill switch is {control.get('killSwitch', 'unknown')} ({said})")
+    OUTPUT.done(control)
