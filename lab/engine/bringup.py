@@ -104,7 +104,7 @@ def _bring_up(
         for m in manifests
         if m["kind"] == "Service"
     }
-    for made in _made_objects(settings, admin_token, addresses["lab-system/gateway"]):
+    for made in _made_objects(settings, admin_token, addresses):
         kube.create(made)
     for manifest in deployments:
         kube.create(manifest)
@@ -140,8 +140,9 @@ def load_manifests(folder: Path) -> list[KubeObject]:
     return sorted(found.values(), key=lambda m: rank.get(m["kind"], len(_ORDER)))
 
 
-def _made_objects(settings: LabSettings, admin_token: str, gateway_ip: str) -> list[KubeObject]:
-    """The objects that no file can hold."""
+def _made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, str]) -> list[KubeObject]:
+    """The objects that no file can hold. addresses: `namespace/service` to cluster IP."""
+    gateway_ip = addresses["lab-system/gateway"]
     database_password = secrets.token_urlsafe(24)
     host = "db.shop.svc"
     database = {
@@ -166,7 +167,10 @@ def _made_objects(settings: LabSettings, admin_token: str, gateway_ip: str) -> l
         "LAB_TOIL": settings.toil,
     }
     control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
-    monitoring = {"prometheus.yml": prometheus_config(settings.scale), **rule_files(settings.scale)}
+    monitoring = {
+        "prometheus.yml": prometheus_config(settings.scale, addresses=addresses),
+        **rule_files(settings.scale),
+    }
     return [
         *(
             _config_map(namespace, "lab-settings", common)
