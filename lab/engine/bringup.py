@@ -23,12 +23,13 @@ from lab.engine.clients import wait_until
 from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, provider_of, write_record
 from lab.engine.settings import LabSettings
 from lab.errors import ConfigError, DeadlineExceeded
-from lab.kube.client import kubeconfig_dict
+from lab.kube.kubeconfig import kubeconfig_dict
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.pki import new_authority
 from lab.process import process_started
 from lab.providers.base import Provider
-from lab.slo.rules import prometheus_config, rule_files
+from lab.slo.prometheus import prometheus_config
+from lab.slo.rules import rule_files
 
 if TYPE_CHECKING:
     from lab.engine.kube import Kube
