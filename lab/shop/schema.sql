@@ -1,0 +1,39 @@
+-- The shop's database. Every statement may run again on a database that has it already.
+
+CREATE SCHEMA IF NOT EXISTS shop;
+CREATE SCHEMA IF NOT EXISTS chaos;
+
+-- One row per partition of the queue. `holder` is the pod that works on it while its lease lasts;
+-- `share` is the part of all orders that customers send there (0 to 1).
+CREATE TABLE IF NOT EXISTS shop.partitions (
+    partition     integer PRIMARY KEY,
+    share         double precision NOT NULL,
+    holder        text,
+    lease_expires timestamptz NOT NULL DEFAULT '-infinity'
+);
+
+-- Orders are the queue: one that is not confirmed waits for the worker of its partition.
+CREATE TABLE IF NOT EXISTS shop.orders (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    partition     integer NOT NULL REFERENCES shop.partitions,
+    customer      text NOT NULL,
+    amount_cents  bigint NOT NULL CHECK (amount_cents > 0),
+    authorization_code text NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    confirmed_at  timestamptz,
+    confirmed_by  text
+);
+CREATE INDEX IF NOT EXISTS orders_waiting ON shop.orders (partition, id) WHERE confirmed_at IS NULL;
+CREATE INDEX IF NOT EXISTS orders_confirmed ON shop.orders (confirmed_at) WHERE confirmed_at IS NOT NULL;
+
+-- What the fault injector asks of workers: hang, or work slowly. By pod, so that a restart cures it, or by
+-- partition, so that it does not.
+CREATE TABLE IF NOT EXISTS chaos.directives (
+    id         text PRIMARY KEY,
+    mode       text NOT NULL CHECK (mode IN ('hang', 'slow')),
+    pod        text,
+    partition  integer,
+    parameters jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK (num_nonnulls(pod, partition) = 1)
+);

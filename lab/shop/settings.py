@@ -1,0 +1,72 @@
+"""What a shop pod reads from its environment, and the facts that its programs share."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lab.core.clock import TimeScale
+from lab.errors import ConfigError
+
+PARTITIONS = 8
+SHARES = (0.19, 0.18, 0.16, 0.15, 0.13, 0.10, 0.087, 0.003)
+"""The part of all orders that each partition gets. The last one is nearly idle: a healthy look-alike."""
+
+CONFIRMATION_WAIT_SECONDS = 2.0
+"""How long the api keeps a customer waiting for the confirmation before it answers 202."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShopSettings:
+    """seed, scale: the lab's. pod: this pod's name. database_url: libpq URL, empty where none is needed.
+    payments_url, api_url: bases without a slash at the end. orders_per_second: of the load generator."""
+
+    seed: int = 1
+    scale: TimeScale = field(default_factory=TimeScale)
+    pod: str = "local"
+    database_url: str = ""
+    payments_url: str = ""
+    api_url: str = ""
+    orders_per_second: float = 16.0
+    port: int = 8080
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] = os.environ) -> ShopSettings:
+        """Read LAB_SEED, LAB_HOUR_SECONDS, POD_NAME, DATABASE_URL, PAYMENTS_URL, API_URL, ORDERS_PER_SECOND,
+        PORT.
+
+        Raises ConfigError naming every variable that is not a number.
+        """
+        problems: list[str] = []
+
+        def number(name: str, default: float, least: float) -> float:
+            text = env.get(name) or str(default)
+            try:
+                value = float(text)
+            except ValueError:
+                value = float("nan")
+            if not value >= least:
+                problems.append(f"{name} is a number of at least {least:g}, not {text!r}")
+                return default
+            return value
+
+        settings = cls(
+            seed=int(number("LAB_SEED", 1, 0)),
+            scale=TimeScale(number("LAB_HOUR_SECONDS", 60.0, 0.001)),
+            pod=env.get("POD_NAME") or "local",
+            database_url=env.get("DATABASE_URL", ""),
+            payments_url=env.get("PAYMENTS_URL", "http://payments.shop.svc:8080").rstrip("/"),
+            api_url=env.get("API_URL", "http://api.shop.svc:8080").rstrip("/"),
+            orders_per_second=number("ORDERS_PER_SECOND", 16.0, 0.01),
+            port=int(number("PORT", 8080, 1)),
+        )
+        if problems:
+            raise ConfigError("the pod's environment is not valid", problems)
+        return settings
+
+
+def partition_of(customer: str) -> int:
+    """The partition of a customer's orders: all orders of one customer are worked on in order."""
+    return zlib.crc32(customer.encode()) % PARTITIONS

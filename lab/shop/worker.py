@@ -1,0 +1,36 @@
+"""A queue worker: one partition each, two threads, and an HTTP port that answers whatever they do.
+
+main thread   /healthz /readyz /metrics
+lease         holds the partition, reads chaos.directives          goes on when the consumer hangs
+consumer      confirms orders                                      blocks when hung
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from lab.core.clock import SystemClock
+from lab.metrics.pod import run, serve
+from lab.shop.condition import WorkerCondition
+from lab.shop.consumer import Consumer, Progress
+from lab.shop.lease import Lease
+from lab.shop.settings import ShopSettings
+
+
+async def main() -> None:
+    """The worker pod. Ready means: its heartbeat reaches the database. A hung worker is ready."""
+    settings = ShopSettings.from_environment()
+    clock, registry = SystemClock(), CollectorRegistry()
+    condition = WorkerCondition()
+    lease = Lease(settings.database_url, settings.pod, condition, clock)
+    consumer = Consumer(settings.database_url, settings.pod, lease, condition, Progress(registry, clock))
+    lease.start()
+    consumer.start()
+    await serve(web.Application(), port=settings.port, ready=lambda: lease.fresh, registry=registry)
+    consumer.stop()
+    lease.stop()
+
+
+if __name__ == "__main__":
+    run(main)
