@@ -12,8 +12,8 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from lab.automation.manifest import Automation, Runtime, load_automation
 from lab.errors import ConfigError
@@ -105,17 +105,11 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
             yield Path(entry.path), entry.stat(follow_symlinks=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
-    """An automation, and the ConfigMap data (text, and base64 of what is not) that carries its files."""
+def package(workspace: Path) -> tuple[Automation, dict[str, Any]]:
+    """The automation of a workspace folder, and the ConfigMap `automation/workspace` that carries it.
 
-    automation: Automation
-    data: dict[str, str]
-    binary_data: dict[str, str]
-
-
-def load_package(workspace: Path) -> Package:
-    """Check and package a workspace folder. Raises ConfigError with every problem found."""
+    Raises ConfigError with every problem found.
+    """
     workspace = workspace.absolute()
     automation = load_automation(workspace)
     data: dict[str, str] = {}
@@ -131,7 +125,13 @@ def load_package(workspace: Path) -> Package:
             f"the entry point {automation.entrypoint} is left out of the package",
             hint="it is a link, hidden, or in an ignored folder",
         )
-    return Package(automation, data, binary)
+    config_map: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "workspace", "namespace": "automation"},
+        "data": data,
+    }
+    return automation, config_map | ({"binaryData": binary} if binary else {})
 
 
 def unpack(source: Path, target: Path) -> Automation:

@@ -26,6 +26,7 @@ STABLE_SECONDS = 10.0
 MAX_PROCESSES = 200
 MAX_RESIDENT_BYTES = 1024 * 1024 * 1024
 MAX_FILE_BYTES = 256 * 1024 * 1024
+_POLL_SECONDS = 0.2
 _WATCH_SECONDS = 1.0
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -151,22 +152,20 @@ class Supervisor:
         self._log(f"[runner] {self._automation.name} {describe_exit(code)}")
 
     async def _until_end(self, process: asyncio.subprocess.Process) -> None:
-        """Wait until the program ends, is to be stopped, or uses more than it may."""
-        ended = asyncio.ensure_future(process.wait())
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            while not ended.done() and not stopping.done():
-                await asyncio.wait(
-                    {ended, stopping}, timeout=_WATCH_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
+        """Return when the program ends, is to be stopped, or uses more than it may.
+
+        `process.wait()` would also wait for children that still hold the output pipe, so the return code
+        is looked at instead.
+        """
+        began = self._clock.monotonic()
+        while process.returncode is None and not self._stopping.is_set():
+            await self._pause(_POLL_SECONDS)
+            if self._clock.monotonic() - began >= _WATCH_SECONDS:
+                began = self._clock.monotonic()
                 excess = _excess(process.pid)
                 if excess:
                     self._log(f"[runner] ending {self._automation.name}: {excess}")
                     return
-        finally:
-            stopping.cancel()
-            if not ended.done():
-                ended.cancel()
 
     async def _pause(self, seconds: float) -> None:
         waits = [

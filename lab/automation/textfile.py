@@ -86,9 +86,12 @@ def _add(merged: Merged, text: str) -> None:
     for family in text_string_to_metric_families(text):
         kind = family.type if family.type in _TYPES else "untyped"
         name = family.name + "_total" if kind == "counter" else family.name
-        if name in merged.families or name in families:
+        if name in merged.families:
             raise ValueError(f"{name} is already exported by another file")
-        families[name] = [f"# TYPE {name} {'untyped' if kind == 'unknown' else kind}"]
+        if name not in families:
+            families[name] = [f"# TYPE {name} {'untyped' if kind == 'unknown' else kind}"]
+        elif kind not in ("untyped", "unknown"):
+            raise ValueError(f"{name} is given in two places of the file")
         families[name] += _lines(family, kind, series)
     if len(series) + len(merged.seen) > MAX_SAMPLES:
         raise ValueError(f"more than {MAX_SAMPLES} samples")
