@@ -6,49 +6,17 @@ import logging
 import threading
 
 import psycopg
-from prometheus_client import CollectorRegistry
 
-from lab.core.clock import Clock
-from lab.metrics import catalogue
-from lab.metrics.metric import counter, gauge
 from lab.shop.condition import Slowness, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.lease import Lease
+from lab.shop.progress import Progress
 
 log = logging.getLogger("shop.consumer")
 _IDLE_SECONDS = 0.12
 _WORK_SECONDS = 0.008
 _BATCH = 10
 _CAUGHT_UP = 0.25
-
-
-class Progress:
-    """What Prometheus sees of a worker, for the partition that it holds."""
-
-    def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
-        self._clock = clock
-        self._held = gauge(catalogue.WORKER_PARTITION, registry)
-        self._processed = counter(catalogue.WORKER_PROCESSED, registry)
-        self._last = gauge(catalogue.WORKER_LAST_PROGRESS, registry)
-        self._partition: int | None = None
-
-    def hold(self, partition: int | None, since: float) -> None:
-        """Say which partition is held; progress counts from `since` (Unix time)."""
-        if partition == self._partition:
-            return
-        if self._partition is not None:
-            self._held.remove(self._partition)
-            self._last.remove(self._partition)
-        if partition is not None:
-            self._held.labels(partition).set(1)
-            self._processed.labels(partition)
-            self._last.labels(partition).set(since)
-        self._partition = partition
-
-    def confirmed(self, partition: int, orders: int) -> None:
-        """Count orders that were just confirmed."""
-        self._processed.labels(partition).inc(orders)
-        self._last.labels(partition).set(self._clock.now().timestamp())
 
 
 class Consumer(threading.Thread):
@@ -76,7 +44,6 @@ class Consumer(threading.Thread):
         while not self._stopping.is_set():
             self._condition.pass_()
             partition = self._lease.partition
-            self._progress.hold(partition, self._lease.taken_at)
             pause = _IDLE_SECONDS
             if partition is not None:
                 try:

@@ -14,6 +14,7 @@ import psycopg
 from lab.core.clock import Clock
 from lab.shop.condition import Directive, WorkerCondition
 from lab.shop.database import connect
+from lab.shop.progress import Progress
 
 log = logging.getLogger("shop.lease")
 LEASE_SECONDS = 3.0
@@ -25,16 +26,18 @@ _FRESH_SECONDS = 2.5
 class Lease(threading.Thread):
     """Finds a free partition, keeps it, and passes on what chaos.directives asks of this worker."""
 
-    def __init__(self, url: str, pod: str, condition: WorkerCondition, clock: Clock) -> None:
+    def __init__(
+        self, url: str, pod: str, condition: WorkerCondition, progress: Progress, clock: Clock
+    ) -> None:
         super().__init__(name="lease", daemon=True)
         self._url = url
         self._pod = pod
         self._condition = condition
+        self._progress = progress
         self._clock = clock
         self._stopping = threading.Event()
         self._beat_at = float("-inf")
         self._partition: int | None = None
-        self._taken_at = 0.0
 
     @property
     def partition(self) -> int | None:
@@ -42,11 +45,6 @@ class Lease(threading.Thread):
         if self._clock.monotonic() - self._beat_at >= LEASE_SECONDS:
             return None
         return self._partition
-
-    @property
-    def taken_at(self) -> float:
-        """Unix time at which the partition was taken."""
-        return self._taken_at
 
     @property
     def fresh(self) -> bool:
@@ -84,9 +82,9 @@ class Lease(threading.Thread):
         if held is None:
             held = self._take(connection)
             if held is not None:
-                self._taken_at = self._clock.now().timestamp()
                 log.info("took partition %d", held)
         self._beat_at, self._partition = started, held
+        self._progress.hold(held)
         rows = connection.execute(
             "SELECT id, mode, parameters FROM chaos.directives WHERE pod = %s OR partition = %s",
             (self._pod, held),

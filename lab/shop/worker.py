@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 from lab.core.clock import SystemClock
 from lab.metrics.pod import run, serve
 from lab.shop.condition import WorkerCondition
-from lab.shop.consumer import Consumer, Progress
+from lab.shop.consumer import Consumer
 from lab.shop.lease import Lease
+from lab.shop.progress import Progress
 from lab.shop.settings import ShopSettings
 
 
@@ -22,9 +23,9 @@ async def main() -> None:
     """The worker pod. Ready means: its heartbeat reaches the database. A hung worker is ready."""
     settings = ShopSettings.from_environment()
     clock, registry = SystemClock(), CollectorRegistry()
-    condition = WorkerCondition()
-    lease = Lease(settings.database_url, settings.pod, condition, clock)
-    consumer = Consumer(settings.database_url, settings.pod, lease, condition, Progress(registry, clock))
+    condition, progress = WorkerCondition(), Progress(registry, clock)
+    lease = Lease(settings.database_url, settings.pod, condition, progress, clock)
+    consumer = Consumer(settings.database_url, settings.pod, lease, condition, progress)
     lease.start()
     consumer.start()
     await serve(web.Application(), port=settings.port, ready=lambda: lease.fresh, registry=registry)
