@@ -1,0 +1,53 @@
+"""The gateway's metrics, fed from audit records and the control state."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from lab.core.audit import AuditRecord, Decision, Mode
+from lab.gateway.control import ControlState
+from lab.kube.request import MUTATING_VERBS
+from lab.kube.resources import BUILTIN
+from lab.metrics.catalogue import GATEWAY_DURATION, GATEWAY_MODE, GATEWAY_REQUESTS, KILL_SWITCH, MUTATIONS
+from lab.metrics.metric import counter, gauge, histogram
+
+_RESOURCES = frozenset(resource.plural for resource in BUILTIN)
+_VERBS = MUTATING_VERBS | {"get", "list", "watch"}
+
+
+class Measures:
+    """One registry. Labels that a client chooses are mapped to known values, so it cannot create series."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = counter(GATEWAY_REQUESTS, self.registry)
+        self._mutations = counter(MUTATIONS, self.registry)
+        self._duration = histogram(GATEWAY_DURATION, self.registry)
+        self._stopped = gauge(KILL_SWITCH, self.registry)
+        self._mode = gauge(GATEWAY_MODE, self.registry)
+
+    def count(self, record: AuditRecord) -> None:
+        """Count one answered request."""
+        verb = record.verb if record.verb in _VERBS else "other"
+        resource = record.resource if record.resource in _RESOURCES else "other"
+        self._requests.labels(record.mode.value, verb, resource, record.decision.value, record.code).inc()
+        self._duration.observe(record.latency_ms / 1000)
+        if record.mutating:
+            self._mutations.labels(record.mode.value, verb, resource, outcome(record)).inc()
+
+    def show(self, state: ControlState) -> None:
+        """Export the control state."""
+        self._stopped.set(1 if state.stopped else 0)
+        for mode in Mode:
+            self._mode.labels(mode.value).set(1 if state.mode is mode else 0)
+
+
+def outcome(record: AuditRecord) -> str:
+    """What became of a mutation: refused, failed, shadowed, dry_run or applied."""
+    if record.decision is Decision.REFUSED:
+        return "refused"
+    if not 100 <= record.code < 400:
+        return "failed"
+    if record.decision is Decision.SHADOWED:
+        return "shadowed"
+    return "dry_run" if record.dry_run else "applied"

@@ -1,0 +1,54 @@
+"""What a gateway is started with, from the environment of its pod."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.core.clock import TimeScale
+from lab.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """tls: folder with tls.crt and tls.key. clients: folder with one file per actor, the token in it.
+
+    audit_file: where records are appended. control: namespace and name of the ConfigMap that holds mode and
+    kill switch. actor_namespace: the namespace of the ServiceAccounts that actors are impersonated as.
+    settle_minutes: lab minutes for which a pod evicted in shadow counts against its disruption budget.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8443
+    admin_port: int = 8081
+    tls: Path = Path("/etc/gateway/tls")
+    clients: Path = Path("/etc/gateway/clients")
+    audit_file: Path = Path("/var/lib/gateway/audit.jsonl")
+    admin_token: str = ""
+    control: tuple[str, str] = ("lab-system", "automation-control")
+    actor_namespace: str = "automation"
+    scale: TimeScale = field(default_factory=TimeScale)
+    settle_minutes: float = 5.0
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] = os.environ) -> GatewaySettings:
+        """Read the pod's variables. Raises UsageError when one makes no sense."""
+        default = cls()
+        try:
+            return cls(
+                host=env.get("POD_IP") or default.host,
+                port=int(env.get("GATEWAY_PORT") or default.port),
+                admin_port=int(env.get("GATEWAY_ADMIN_PORT") or default.admin_port),
+                tls=Path(env.get("GATEWAY_TLS_DIR") or default.tls),
+                clients=Path(env.get("GATEWAY_CLIENTS_DIR") or default.clients),
+                audit_file=Path(env.get("GATEWAY_AUDIT_FILE") or default.audit_file),
+                admin_token=env.get("LAB_ADMIN_TOKEN", ""),
+                control=(env.get("POD_NAMESPACE") or default.control[0], default.control[1]),
+                actor_namespace=env.get("GATEWAY_ACTOR_NAMESPACE") or default.actor_namespace,
+                scale=TimeScale(float(env.get("LAB_HOUR_SECONDS") or 60)),
+                settle_minutes=float(env.get("GATEWAY_SETTLE_MINUTES") or default.settle_minutes),
+            )
+        except ValueError as error:
+            raise UsageError(f"a setting of the gateway is wrong: {error}") from error

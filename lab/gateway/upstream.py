@@ -1,0 +1,167 @@
+"""The API server behind the gateway: connections, credentials, impersonation, headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+from multidict import CIMultiDict
+from yarl import URL
+
+from lab.core.audit import Mode
+from lab.kube.kubeconfig import Connection
+from lab.kube.objects import KubeObject
+from lab.kube.status import StatusError, service_unavailable
+
+PASSED_HEADERS = frozenset(
+    {
+        "accept",
+        "content-type",
+        "if-match",
+        "if-none-match",
+        "kubectl-command",
+        "kubectl-session",
+        "range",
+        "user-agent",
+        "x-stream-protocol-version",
+    }
+)
+"""Request headers that go upstream as they are. Any other (Impersonate-*, Authorization, method overrides,
+hop-by-hop headers) does not."""
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 60.0
+_OWN_LIMIT = 8 * 1024 * 1024
+
+
+class Upstream:
+    """One connection pool. Every request is made as the impersonated actor, or as the gateway itself."""
+
+    def __init__(self, connection: Connection, actor_namespace: str) -> None:
+        self.connection = connection
+        self._actor_namespace = actor_namespace
+        self._session: aiohttp.ClientSession | None = None
+
+    def pool(self) -> aiohttp.ClientSession:
+        """The session; made on first use, inside the running loop."""
+        if self._session is None:
+            context = self.connection.ssl_context()
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=context if context is not None else True, limit=0),
+                trust_env=False,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept", "Content-Type"),
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def headers_for(self, actor: str, mode: Mode, client: Mapping[str, str]) -> CIMultiDict[str]:
+        """The headers that go upstream for an actor: what may pass, our credentials, the impersonation."""
+        headers: CIMultiDict[str] = CIMultiDict(
+            (name, value) for name, value in client.items() if name.lower() in PASSED_HEADERS
+        )
+        headers["Impersonate-User"] = f"system:serviceaccount:{self._actor_namespace}:{actor}"
+        headers["Impersonate-Group"] = f"toil-lab:{mode.value}"
+        return self._own(headers)
+
+    async def open(
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, endless: bool = False
+    ) -> aiohttp.ClientResponse:
+        """Send a request; the answer's body is not read yet. `endless` lifts the limit on silence.
+
+        Raises StatusError 503 when the API server cannot be reached or breaks off.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=_CONNECT_SECONDS, sock_read=None if endless else _ANSWER_SECONDS
+        )
+        try:
+            return await self.pool().request(
+                method, self.url(url), headers=headers, data=body, timeout=timeout, allow_redirects=False
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise service_unavailable(
+                f"the gateway cannot reach the API server: {type(error).__name__}; "
+                "a mutation may or may not have been applied"
+            ) from error
+
+    def url(self, path_and_query: str) -> URL:
+        """The absolute address of an already encoded path and query."""
+        return URL(self.connection.server + path_and_query, encoded=True)
+
+    async def read(self, url: str, headers: CIMultiDict[str] | None = None) -> KubeObject:
+        """GET one JSON object: as the gateway itself, or with an actor's headers.
+
+        Raises StatusError for every answer from 400 up, and when there is none.
+        """
+        sent = self._own(CIMultiDict(headers or {}))
+        sent["Accept"] = "application/json"
+        for unwanted in ("Content-Type", "If-Match", "If-None-Match", "Range"):
+            sent.popall(unwanted, None)
+        answer = await self.open("GET", url, sent, None)
+        try:
+            content = await _bounded(answer)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise service_unavailable(f"the API server broke off: {type(error).__name__}") from error
+        finally:
+            answer.release()
+        decoded = decode_object(content)
+        if answer.status >= 400:
+            reason, message = str(decoded.get("reason") or "Unknown"), str(decoded.get("message") or "")
+            raise StatusError(answer.status, reason, message)
+        return decoded
+
+    def _own(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
+        try:
+            bearer = self.connection.bearer()
+        except OSError as error:
+            raise service_unavailable("the gateway's own token cannot be read") from error
+        if bearer:
+            headers["Authorization"] = f"Bearer {bearer}"
+        return headers
+
+
+def answer_headers(answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
+    """The response headers that go back to the client."""
+    return CIMultiDict(
+        (name, value) for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP
+    )
+
+
+def decode_object(content: bytes) -> KubeObject:
+    """A JSON object, or an empty one when the content is something else."""
+    try:
+        decoded: Any = orjson.loads(content)
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in answer.content.iter_any():
+        content += chunk
+        if len(content) > _OWN_LIMIT:
+            answer.close()
+            raise service_unavailable("the API server's answer is too large for the gateway to read")
+    return bytes(content)
