@@ -1,6 +1,6 @@
 """Measure what the README promises: min, median and max of several runs.
 
-    python -m tests.bench [RUNS] [--grade]     prints a table, and the same as JSON on the last line
+python -m tests.bench [RUNS] [--grade]     prints a table, and the same as JSON on the last line
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _weight(pid: int) -> float:
 
 def _thirty_workers(lab: labs.Lab) -> float:
     def ready() -> bool:
-        worker = next(d for d in lab.kube.deployments() if d.metadata.name == "worker")
+        worker = next(d for d in lab.kube.deployments() if d["metadata"]["name"] == "worker")
         return labs.is_available(worker, 38)
 
     begun = time.monotonic()
@@ -96,7 +96,10 @@ def grade() -> float:
     from lab.process import run
 
     begun = time.monotonic()
-    run([str(Path(sys.executable).with_name("lab")), "grade", "stuck-workers", "--solution", "python"], timeout=300)
+    run(
+        [str(Path(sys.executable).with_name("lab")), "grade", "stuck-workers", "--solution", "python"],
+        timeout=300,
+    )
     return time.monotonic() - begun
 
 

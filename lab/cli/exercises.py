@@ -64,7 +64,7 @@ def start(
 
 
 def starting_point(exercise: str, solution: str) -> Path:
-    """The starter's folder, or a reference solution's. Raises UsageError for a solution that does not exist."""
+    """The folder of the starter, or of a reference solution. Raises UsageError when there is none such."""
     base = data_root() / "exercises" / exercise
     if not solution:
         return base / "starter"

@@ -15,6 +15,7 @@ from lab.engine import bringup
 from lab.engine import lab as labs
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, UsageError
+from lab.kube.objects import name_of, namespace_of
 
 PARTS = {
     "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop",
@@ -151,8 +152,8 @@ def status(
     lab = labs.open_lab(name)
     parts = [
         {
-            "part": f"{d.metadata.namespace}/{d.metadata.name}",
-            "ready": f"{d.status.ready_replicas or 0}/{d.spec.replicas}",
+            "part": f"{namespace_of(d)}/{name_of(d)}",
+            "ready": f"{(d.get('status') or {}).get('readyReplicas', 0)}/{d['spec']['replicas']}",
             "ok": labs.is_available(d),
         }
         for d in lab.kube.deployments()
@@ -168,7 +169,8 @@ def status(
     OUTPUT.table(("PART", "READY", "STATE"), [(p["part"], p["ready"], _state(p)) for p in parts])
     OUTPUT.text(
         f"\nmode {facts['mode']}, kill switch {facts['kill_switch']}, "
-        f"open incidents {facts['open_incidents']}, active faults {facts['active_faults']}, seed {lab.settings.seed}"
+        f"open incidents {facts['open_incidents']}, active faults {facts['active_faults']}, "
+        f"seed {lab.settings.seed}"
     )
     OUTPUT.done(facts, exit_code=0 if all(p["ok"] for p in parts) else NotReadyError.exit_code)
 
@@ -246,9 +248,7 @@ def logs(
             f"{part} has no pod", hint="lab run starts the automation; lab status shows the rest"
         )
     found = {
-        pod.metadata.name: lab.kube.pod_log(
-            PARTS[part], pod.metadata.name, tail_lines=tail, previous=previous
-        )
+        name_of(pod): lab.kube.pod_log(PARTS[part], name_of(pod), tail_lines=tail, previous=previous)
         for pod in pods
     }
     for pod_name, text in found.items():

@@ -1,4 +1,4 @@
-"""What a command says and where: the product on stdout, narration on stderr, one JSON envelope with --json."""
+"""What a command says and where: the product on stdout, narration on stderr, one envelope with --json."""
 
 from __future__ import annotations
 

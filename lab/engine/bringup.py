@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -100,11 +100,7 @@ def _bring_up(
     for manifest in manifests:
         if manifest["kind"] != "Deployment":
             kube.create(manifest)
-    addresses = {
-        f"{namespace_of(m)}/{name_of(m)}": kube.cluster_ip(namespace_of(m), name_of(m))
-        for m in manifests
-        if m["kind"] == "Service"
-    }
+    addresses = kube.cluster_ips()
     for made in _made_objects(settings, admin_token, addresses):
         kube.create(made)
     for manifest in deployments:
@@ -159,9 +155,7 @@ def _made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, 
     )
     ca = authority.cert_pem
     client_token = secrets.token_urlsafe(32)
-    kubeconfig = kubeconfig_dict(
-        f"https://{gateway_ip}:8443", _text(ca), client_token, namespace="shop", user=ACTOR
-    )
+    kubeconfig = kubeconfig_dict(f"https://{gateway_ip}:8443", ca, client_token, namespace="shop", user=ACTOR)
     common = {
         "LAB_SEED": str(settings.seed),
         "LAB_HOUR_SECONDS": f"{settings.hour_seconds:g}",
@@ -183,15 +177,13 @@ def _made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, 
         *(_secret(namespace, "db", database) for namespace in ("shop", "lab-system")),
         _secret("lab-system", "lab-admin", {"token": admin_token}),
         _secret(
-            "lab-system", "gateway-tls", {"tls.crt": _text(cert), "tls.key": _text(key), "ca.crt": _text(ca)}
+            "lab-system",
+            "gateway-tls",
+            {"tls.crt": cert.decode(), "tls.key": key.decode(), "ca.crt": ca.decode()},
         ),
         _secret("lab-system", "gateway-clients", {ACTOR: client_token}),
         _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
     ]
-
-
-def _text(pem: bytes | str) -> str:
-    return pem.decode() if isinstance(pem, bytes) else pem
 
 
 def _config_map(namespace: str, name: str, data: dict[str, str]) -> KubeObject:
@@ -216,16 +208,13 @@ def _secret(namespace: str, name: str, data: dict[str, str]) -> KubeObject:
 def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:
     """Wait until every Deployment is available; report each one as it comes."""
     seen: set[str] = set()
-    waiting: list[Any] = []
+    waiting: list[KubeObject] = []
 
     def everything() -> bool:
         nonlocal waiting
         found = kube.deployments()
         waiting = [d for d in found if not is_available(d)]
-        ready = {f"{d.metadata.namespace}/{d.metadata.name}" for d in found} - {
-            f"{d.metadata.namespace}/{d.metadata.name}" for d in waiting
-        }
-        for part in sorted(ready - seen):
+        for part in sorted({_part(d) for d in found} - {_part(d) for d in waiting} - seen):
             seen.add(part)
             progress(part, len(seen) + 1, total)
         return not waiting
@@ -239,17 +228,21 @@ def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:
         )
 
 
-def _why(kube: Kube, deployment: Any) -> str:
+def _part(deployment: KubeObject) -> str:
+    return f"{namespace_of(deployment)}/{name_of(deployment)}"
+
+
+def _why(kube: Kube, deployment: KubeObject) -> str:
     """A line on a Deployment that is not ready, with what its pod says last."""
-    namespace, name = deployment.metadata.namespace, deployment.metadata.name
-    available = deployment.status.available_replicas or 0
-    line = f"{namespace}/{name}: {available} of {deployment.spec.replicas} available"
+    namespace, name = namespace_of(deployment), name_of(deployment)
+    available = (deployment.get("status") or {}).get("availableReplicas", 0)
+    line = f"{namespace}/{name}: {available} of {deployment['spec']['replicas']} available"
     for pod in kube.pods(namespace, name):
-        states = [s.state for s in pod.status.container_statuses or () if not s.ready]
-        waiting = [s.waiting.reason for s in states if s and s.waiting]
-        text = kube.pod_log(namespace, pod.metadata.name, tail_lines=1) if not waiting else ""
-        state = ", ".join(waiting) or pod.status.phase
-        return f"{line}; pod {pod.metadata.name}: {state} {text.strip()}".rstrip()
+        statuses = pod["status"].get("containerStatuses") or ()
+        waiting = [s["state"]["waiting"].get("reason", "") for s in statuses if s["state"].get("waiting")]
+        text = kube.pod_log(namespace, name_of(pod), tail_lines=1) if not waiting else ""
+        state = ", ".join(waiting) or pod["status"].get("phase", "")
+        return f"{line}; pod {name_of(pod)}: {state} {text.strip()}".rstrip()
     return line
 
 

@@ -1,4 +1,4 @@
-"""The engine's own use of the Kubernetes API: the official client, with the lab's errors."""
+"""The engine's own use of the Kubernetes API: the official client's dynamic side, with the lab's errors."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config, utils
+import kubernetes.config
+import kubernetes.dynamic
+from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
-from kubernetes.utils import FailToCreateError
+from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 from urllib3.exceptions import HTTPError
 
 from lab.errors import LabError, NotReadyError
 from lab.kube.objects import KubeObject, name_of, namespace_of
 
+_config: Any = kubernetes.config  # neither module carries types
+_dynamic: Any = kubernetes.dynamic
 NAMESPACES = ("shop", "lab-system", "automation")
 
 
@@ -22,12 +26,12 @@ NAMESPACES = ("shop", "lab-system", "automation")
 def _lab_errors(doing: str) -> Iterator[None]:
     try:
         yield
-    except ApiException as error:
+    except (ApiException, DynamicApiError) as error:
         raise LabError(
             f"{doing}: the API server answered {error.status} {error.reason}: {error.body}"
         ) from error
-    except FailToCreateError as error:
-        raise LabError(f"{doing}: {str(error).strip()}") from error
+    except ResourceNotFoundError as error:
+        raise LabError(f"{doing}: {error}") from error
     except (HTTPError, OSError) as error:
         raise NotReadyError(
             f"{doing}: the API server does not answer ({type(error).__name__})",
@@ -36,32 +40,41 @@ def _lab_errors(doing: str) -> Iterator[None]:
 
 
 class Kube:
-    """A handful of operations on one cluster. Every failure is a LabError that says what was being done."""
+    """A handful of operations on one cluster. Objects are plain dicts, as JSON has them.
+
+    Every failure is a LabError that says what was being done.
+    """
 
     def __init__(self, kubeconfig: Path) -> None:
-        self.api: client.ApiClient = config.new_client_from_config(config_file=str(kubeconfig))
-        self.core = client.CoreV1Api(self.api)
-        self.apps = client.AppsV1Api(self.api)
+        with _lab_errors("reaching the cluster"):
+            self._api: Any = _config.new_client_from_config(config_file=str(kubeconfig))
+            # The client keeps what it discovers; beside the kubeconfig it goes when the lab goes.
+            self._dynamic: Any = _dynamic.DynamicClient(
+                self._api, cache_file=str(kubeconfig.with_name("discovery.json"))
+            )
+        self._core: Any = CoreV1Api(self._api)
 
     def create(self, manifest: KubeObject) -> None:
         """Create one object from its manifest."""
         with _lab_errors(f"creating {manifest.get('kind')} {namespace_of(manifest)}/{name_of(manifest)}"):
-            utils.create_from_dict(self.api, manifest)
+            kind = self._dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
+            kind.create(body=manifest, namespace=namespace_of(manifest) or None)
 
     def config_map(self, namespace: str, name: str) -> dict[str, str]:
         """The data of a ConfigMap; empty when there is none."""
         with _lab_errors(f"reading ConfigMap {namespace}/{name}"):
             try:
-                return dict(self.core.read_namespaced_config_map(name, namespace).data or {})
-            except ApiException as error:
+                found = self._kind("ConfigMap").get(name=name, namespace=namespace).to_dict()
+            except DynamicApiError as error:
                 if error.status == 404:
                     return {}
                 raise
+        return dict(found.get("data") or {})
 
     def put_config_map(
         self, namespace: str, name: str, data: dict[str, str], binary: dict[str, str] | None = None
     ) -> None:
-        """Create a ConfigMap or replace all its data."""
+        """Replace all data of an existing ConfigMap."""
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -70,33 +83,39 @@ class Kube:
             "binaryData": binary or {},
         }
         with _lab_errors(f"writing ConfigMap {namespace}/{name}"):
-            try:
-                self.core.replace_namespaced_config_map(name, namespace, body)
-            except ApiException as error:
-                if error.status != 404:
-                    raise
-                self.core.create_namespaced_config_map(namespace, body)
+            self._kind("ConfigMap").replace(body=body, namespace=namespace)
 
-    def secret(self, namespace: str, name: str) -> dict[str, str]:
-        """The data of a Secret, still base64. Raises LabError when there is none."""
-        with _lab_errors(f"reading Secret {namespace}/{name}"):
-            return dict(self.core.read_namespaced_secret(name, namespace).data or {})
+    def merge_config_map(self, namespace: str, name: str, data: dict[str, str]) -> None:
+        """Change some keys of a ConfigMap and leave the others."""
+        with _lab_errors(f"writing ConfigMap {namespace}/{name}"):
+            self._kind("ConfigMap").patch(
+                body={"data": data},
+                name=name,
+                namespace=namespace,
+                content_type="application/merge-patch+json",
+            )
 
-    def cluster_ip(self, namespace: str, service: str) -> str:
-        """The cluster IP of a Service."""
-        with _lab_errors(f"reading Service {namespace}/{service}"):
-            return str(self.core.read_namespaced_service(service, namespace).spec.cluster_ip)
+    def cluster_ips(self) -> dict[str, str]:
+        """The cluster IP of each of the lab's Services, by `namespace/name`."""
+        with _lab_errors("listing Services"):
+            found = self._kind("Service").get().to_dict()["items"]
+        return {
+            f"{namespace_of(s)}/{name_of(s)}": s["spec"]["clusterIP"]
+            for s in found
+            if namespace_of(s) in NAMESPACES
+        }
 
-    def deployments(self) -> list[Any]:
+    def deployments(self) -> list[KubeObject]:
         """The lab's Deployments, in namespace and name order."""
         with _lab_errors("listing Deployments"):
-            found = self.apps.list_deployment_for_all_namespaces().items
-        return [d for d in found if d.metadata.namespace in NAMESPACES]
+            found = self._kind("Deployment", "apps/v1").get().to_dict()["items"]
+        return [d for d in found if namespace_of(d) in NAMESPACES]
 
-    def pods(self, namespace: str, app: str) -> list[Any]:
+    def pods(self, namespace: str, app: str) -> list[KubeObject]:
         """Pods with the label app=…"""
         with _lab_errors(f"listing pods of {namespace}/{app}"):
-            return list(self.core.list_namespaced_pod(namespace, label_selector=f"app={app}").items)
+            found = self._kind("Pod").get(namespace=namespace, label_selector=f"app={app}")
+        return list(found.to_dict()["items"])
 
     def pod_log(
         self, namespace: str, pod: str, *, tail_lines: int | None = None, previous: bool = False
@@ -104,14 +123,22 @@ class Kube:
         """The log of a pod's first container."""
         with _lab_errors(f"reading the log of {namespace}/{pod}"):
             return str(
-                self.core.read_namespaced_pod_log(pod, namespace, tail_lines=tail_lines, previous=previous)
+                self._core.read_namespaced_pod_log(pod, namespace, tail_lines=tail_lines, previous=previous)
             )
 
     def patch_deployment(self, namespace: str, name: str, patch: KubeObject) -> None:
         """Strategic-merge patch of a Deployment."""
         with _lab_errors(f"changing Deployment {namespace}/{name}"):
-            self.apps.patch_namespaced_deployment(name, namespace, patch)
+            self._kind("Deployment", "apps/v1").patch(
+                body=patch,
+                name=name,
+                namespace=namespace,
+                content_type="application/strategic-merge-patch+json",
+            )
 
     def close(self) -> None:
         """Give the connections back."""
-        self.api.close()
+        self._api.close()
+
+    def _kind(self, kind: str, api_version: str = "v1") -> Any:
+        return self._dynamic.resources.get(api_version=api_version, kind=kind)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lab.automation.manifest import Automation
 from lab.automation.package import package
@@ -21,6 +21,7 @@ from lab.core.places import state_home
 from lab.engine.clients import FaultsClient, GatewayClient, PagerClient, wait_until
 from lab.engine.settings import LabSettings
 from lab.errors import DeadlineExceeded, NotReadyError, UsageError
+from lab.kube.objects import KubeObject, name_of
 from lab.process import is_running
 from lab.providers.base import Cluster, Provider
 from lab.providers.local import LocalProvider
@@ -185,7 +186,7 @@ class Lab:
 
     def _set_control(self, change: dict[str, str], by: str, reason: str) -> None:
         said = {"by": by, "reason": reason, "at": rfc3339(SystemClock().now())}
-        self.kube.put_config_map("lab-system", "automation-control", self.control() | change | said)
+        self.kube.merge_config_map("lab-system", "automation-control", change | said)
 
     def run_automation(self, workspace: Path, mode: Mode, *, by: str = "lab") -> Automation:
         """Package a workspace, set the mode and start its program as a pod; return when it is ready.
@@ -221,7 +222,7 @@ class Lab:
             )
 
     def _automation_is(self, replicas: int) -> bool:
-        found = [d for d in self.kube.deployments() if d.metadata.name == "automation"]
+        found = [d for d in self.kube.deployments() if name_of(d) == "automation"]
         return bool(found) and is_available(found[0], replicas)
 
     def close(self) -> None:
@@ -237,16 +238,15 @@ class Lab:
         remove(self.directory)
 
 
-def is_available(deployment: Any, replicas: int | None = None) -> bool:
-    """Is a Deployment (typed object) rolled out: everything updated, available and nothing left over?"""
-    wanted = deployment.spec.replicas if replicas is None else replicas
-    status = deployment.status
+def is_available(deployment: KubeObject, replicas: int | None = None) -> bool:
+    """Is a Deployment rolled out: everything updated, available and nothing left over?"""
+    wanted = deployment["spec"]["replicas"] if replicas is None else replicas
+    status = deployment.get("status") or {}
+    counts = ("replicas", "updatedReplicas", "availableReplicas")
     return (
-        (status.observed_generation or 0) >= deployment.metadata.generation
-        and deployment.spec.replicas == wanted
-        and (status.updated_replicas or 0) == wanted
-        and (status.available_replicas or 0) == wanted
-        and (status.replicas or 0) == wanted
+        status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+        and deployment["spec"]["replicas"] == wanted
+        and all((status.get(count) or 0) == wanted for count in counts)
     )
 
 
