@@ -1,0 +1,243 @@
+"""The parent's side of the zygote: start it when first needed, ask it for processes, hear of their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lab
+from lab.localkube.images.launch import Launch, StartError
+
+log = logging.getLogger(__name__)
+
+LOST = 137
+"""The exit code of a process whose zygote died: the kernel kills it with SIGKILL."""
+
+
+class Process:
+    """A container's first process, or a command run beside it."""
+
+    def __init__(self, launcher: Launcher, pid: int, ended: asyncio.Future[int]) -> None:
+        self.pid = pid
+        self._launcher = launcher
+        self._ended = ended
+
+    async def wait(self) -> int:
+        """The exit code once it has ended; 128 + n when signal n killed it."""
+        return await asyncio.shield(self._ended)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._ended.result() if self._ended.done() else None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to this process alone. Does nothing once it has ended."""
+        if not self._ended.done():
+            self._launcher.send_signal(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL it; all its descendants follow."""
+        self.signal(signal.SIGKILL)
+
+
+class Launcher:
+    """Starts processes through one zygote, which is restarted when it dies."""
+
+    def __init__(self, preload: Sequence[str] = ()) -> None:
+        self._preload = tuple(preload)
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._sending = asyncio.Lock()
+        self._replies: dict[int, asyncio.Future[int]] = {}
+        self._running: dict[int, asyncio.Future[int]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._count = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's pid, if it runs."""
+        return self._zygote.pid if self._zygote else None
+
+    async def start(self) -> None:
+        """Start the zygote and wait until it is warm. Otherwise the first spawn does it."""
+        async with self._starting:
+            if self._socket is not None:
+                return
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            self._zygote = subprocess.Popen(
+                [sys.executable, "-m", "lab.localkube.images.zygote", str(theirs.fileno()), *self._preload],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=_own_environment(),
+                start_new_session=True,
+            )
+            theirs.close()
+            self._socket = ours
+            ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._reader = asyncio.create_task(self._read(ours, ready))
+            await ready
+
+    async def spawn(self, launch: Launch, *, stdin: int, stdout: int, stderr: int) -> Process:
+        """Start a process with these descriptors, which stay the caller's to close.
+
+        Raises StartError when it cannot be started.
+        """
+        if not launch.python:
+            find_program(launch.argv, launch.env)
+        await self.start()
+        self._count += 1
+        number = self._count
+        reply: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        request = {
+            "op": "spawn",
+            "id": number,
+            "argv": list(launch.argv),
+            "env": dict(launch.env),
+            "cwd": launch.cwd,
+            "python": launch.python,
+            "stop": int(launch.stop_signal),
+        }
+        try:
+            await self._send(request, (stdin, stdout, stderr))
+            pid = await reply
+        finally:
+            self._replies.pop(number, None)
+        return Process(self, pid, self._running[pid])
+
+    def send_signal(self, pid: int, number: int) -> None:
+        """Have the zygote signal one of its children."""
+        task = asyncio.ensure_future(self._send({"op": "signal", "pid": pid, "signal": int(number)}))
+        self._background.add(task)
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.debug("a signal was not sent: %s", task.exception())
+
+    async def close(self) -> None:
+        """End the zygote and with it every process that it started."""
+        if self._socket is None or self._zygote is None:
+            return
+        reader, zygote = self._reader, self._zygote
+        self._socket.shutdown(socket.SHUT_RDWR)
+        if reader:
+            await reader
+        await asyncio.to_thread(_wait, zygote)
+
+    async def _send(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        body = json.dumps(request).encode()
+        async with self._sending:
+            control = self._socket
+            if control is None:
+                raise StartError("the process that starts containers has ended")
+            loop = asyncio.get_running_loop()
+            head = len(body).to_bytes(4, "big")
+            try:
+                while True:
+                    try:
+                        socket.send_fds(control, [head], descriptors)
+                        break
+                    except BlockingIOError:
+                        await _writable(loop, control)
+                await loop.sock_sendall(control, body)
+            except OSError as error:
+                raise StartError(f"the process that starts containers has ended: {error}") from error
+
+    async def _read(self, control: socket.socket, ready: asyncio.Future[None]) -> None:
+        loop = asyncio.get_running_loop()
+        buffer = bytearray()
+        with contextlib.suppress(OSError):
+            while data := await loop.sock_recv(control, 65536):
+                buffer += data
+                while len(buffer) >= 4 and len(buffer) >= 4 + (size := int.from_bytes(buffer[:4], "big")):
+                    message = json.loads(buffer[4 : 4 + size])
+                    del buffer[: 4 + size]
+                    if "ready" in message:
+                        ready.set_result(None)
+                    else:
+                        self._take(message)
+        self._lost(control, ready)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "exit" in message:
+            ended = self._running.pop(message["exit"], None)
+            if ended is not None and not ended.done():
+                ended.set_result(message["code"])
+            return
+        reply = self._replies.get(message["id"])
+        if "pid" in message:
+            # Before the caller runs: the process may have ended by then, and its end be read already.
+            self._running[message["pid"]] = asyncio.get_running_loop().create_future()
+        if reply is None or reply.done():
+            if "pid" in message:
+                self.send_signal(message["pid"], signal.SIGKILL)
+        elif "pid" in message:
+            reply.set_result(message["pid"])
+        else:
+            reply.set_exception(StartError(message["error"]))
+
+    def _lost(self, control: socket.socket, ready: asyncio.Future[None]) -> None:
+        control.close()
+        self._socket = None
+        gone = StartError("the process that starts containers has ended")
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(gone)
+        for ended in self._running.values():
+            if not ended.done():
+                ended.set_result(LOST)
+        self._running.clear()
+        if not ready.done():
+            ready.set_exception(gone)
+        if self._zygote is not None:
+            self._zygote.poll()
+
+
+def find_program(argv: Sequence[str], env: Mapping[str, str]) -> str:
+    """The program a command names, by the container's own PATH. Raises StartError as a runtime words it."""
+    if not argv:
+        raise StartError("no command specified")
+    found = shutil.which(argv[0], path=env.get("PATH", os.defpath))
+    if found is None:
+        raise StartError(f'exec: "{argv[0]}": executable file not found in $PATH')
+    return found
+
+
+def _own_environment() -> dict[str, str]:
+    root = str(Path(lab.__file__).resolve().parents[1])
+    path = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
+
+
+async def _writable(loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
+    free: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(control, lambda: free.done() or free.set_result(None))
+    try:
+        await free
+    finally:
+        loop.remove_writer(control)
+
+
+def _wait(zygote: subprocess.Popen[bytes]) -> None:
+    try:
+        zygote.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        zygote.kill()
+        zygote.wait()

@@ -1,0 +1,49 @@
+"""The two plain runners: this Python, and programs of this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import lab
+from lab.localkube.images.launch import ContainerInput, Launch, StartError
+
+BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def base_environment(container: ContainerInput) -> dict[str, str]:
+    """What every container has, whatever its image: a PATH, a home of its own, UTF-8. Nothing of the host's."""
+    home = str(container.directory)
+    return {"PATH": BASE_PATH, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8"}
+
+
+def full_command(container: ContainerInput, entrypoint: Sequence[str]) -> tuple[str, ...]:
+    """Kubernetes' rule: `command` replaces the image's entrypoint; `args` follow. Raises StartError."""
+    command = (*(container.command or entrypoint), *container.args)
+    if not command:
+        raise StartError("no command specified")
+    return command
+
+
+class PythonRunner:
+    """This Python and all that is installed with it; anything that is no Python is executed."""
+
+    def launch(self, container: ContainerInput, command: Sequence[str]) -> Launch:
+        here = str(Path(sys.executable).parent)
+        root = str(Path(lab.__file__).resolve().parents[1])
+        base = base_environment(container) | {"PATH": f"{here}:{BASE_PATH}", "PYTHONPATH": root}
+        argv = full_command(container, command)
+        python = os.path.basename(argv[0]).startswith("python") and (
+            "/" not in argv[0] or os.path.realpath(argv[0]) == os.path.realpath(sys.executable)
+        )
+        return Launch(argv, base | dict(container.env), container.cwd, python=python)
+
+
+class HostRunner:
+    """The command is one of this machine's programs, found by the usual PATH."""
+
+    def launch(self, container: ContainerInput, command: Sequence[str]) -> Launch:
+        env = base_environment(container) | dict(container.env)
+        return Launch(full_command(container, command), env, container.cwd)
