@@ -51,7 +51,7 @@ class Load:
     """Sends orders to the api and measures what customers get."""
 
     def __init__(self, settings: ShopSettings, clock: Clock, registry: CollectorRegistry) -> None:
-        self._url = f"{settings.api_url}/orders"
+        self._api = settings.api_url
         self._clock = clock
         self._arrivals = arrivals(stream(settings.seed, "load"), settings.orders_per_second)
         self._requests = counter(catalogue.LOAD_REQUESTS, registry)
@@ -72,6 +72,7 @@ class Load:
         await session.close()
 
     async def _run(self, session: aiohttp.ClientSession) -> None:
+        await self._opening(session)
         due = self._clock.monotonic()
         for gap, customer, amount in self._arrivals:
             due = max(due + gap, self._clock.monotonic() - 1.0)
@@ -84,10 +85,21 @@ class Load:
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
 
+    async def _opening(self, session: aiohttp.ClientSession) -> None:
+        """Return when the api is ready: customers come once the shop has opened."""
+        while True:
+            try:
+                async with session.get(f"{self._api}/readyz") as answer:
+                    if answer.status == 200:
+                        return
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                pass
+            await self._clock.sleep(0.2)
+
     async def _send(self, session: aiohttp.ClientSession, body: bytes) -> None:
         started = self._clock.monotonic()
         try:
-            async with session.post(self._url, data=body) as answer:
+            async with session.post(f"{self._api}/orders", data=body) as answer:
                 await answer.read()
                 code = str(answer.status)
         except TimeoutError:
