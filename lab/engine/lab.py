@@ -73,7 +73,7 @@ def read_record(directory: Path) -> LabRecord | None:
             addresses=data["addresses"],
             owner=(int(owner[0]), float(owner[1])) if owner else None,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
