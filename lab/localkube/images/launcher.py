@@ -79,13 +79,7 @@ class Launcher:
                 return
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
-            self._zygote = subprocess.Popen(
-                [sys.executable, "-m", "lab.localkube.images.zygote", str(theirs.fileno()), *self._preload],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env=_own_environment(),
-                start_new_session=True,
-            )
+            self._zygote = _start_zygote(theirs, self._preload)
             theirs.close()
             self._socket = ours
             ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -218,6 +212,17 @@ def find_program(argv: Sequence[str], env: Mapping[str, str]) -> str:
     if found is None:
         raise StartError(f'exec: "{argv[0]}": executable file not found in $PATH')
     return found
+
+
+def _start_zygote(control: socket.socket, preload: Sequence[str]) -> subprocess.Popen[bytes]:
+    descriptor = control.fileno()
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab.localkube.images.zygote", str(descriptor), *preload],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+        env=_own_environment(),
+        start_new_session=True,
+    )
 
 
 def _own_environment() -> dict[str, str]:

@@ -24,7 +24,7 @@ class PostgresRunner:
     def launch(self, container: ContainerInput, command: Sequence[str]) -> Launch:
         install = find_install(tag(container.image))
         env = base_environment(container) | dict(container.env)
-            env["PATH"] = f"{install.bin}:{env['PATH']}"
+        env["PATH"] = f"{install.bin}:{env['PATH']}"
         env.setdefault("PGHOST", container.pod_ip)
         given = container.command
         if given and given[0].rpartition("/")[2] != "postgres":

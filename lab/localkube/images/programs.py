@@ -14,7 +14,7 @@ BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def base_environment(container: ContainerInput) -> dict[str, str]:
-    """What every container has, whatever its image: a PATH, a home of its own, UTF-8. Nothing of the host's."""
+    """What every container has whatever its image, and nothing of the host's: a PATH, its own home, UTF-8."""
     home = str(container.directory)
     return {"PATH": BASE_PATH, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8"}
 

@@ -1,4 +1,6 @@
-"""The warmed process from which every container is forked: `python -m lab.localkube.images.zygote FD MODULE...`.
+"""The warmed process from which every container is forked.
+
+    python -m lab.localkube.images.zygote DESCRIPTOR MODULE...
 
     localkube ──socketpair──► zygote ──fork──► container process ──► its children
                                 (imports done)   (own session, adopts its orphans)
