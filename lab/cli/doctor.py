@@ -19,9 +19,8 @@ from lab.cli.options import Json
 from lab.cli.output import OUTPUT
 from lab.core.places import cache_home, data_root, results_home, state_home
 from lab.errors import LabError, NotReadyError
-from lab.localkube.images.prometheus import find_prometheus
 from lab.process import RunError, run
-from lab.providers.prometheus import ensure_prometheus
+from lab.providers.prometheus import ensure_prometheus, installed_prometheus
 
 GIB = 1024**3
 NEEDED_MEMORY = 1 * GIB
@@ -112,7 +111,7 @@ def _postgres() -> Finding:
 
 
 def _prometheus() -> Finding:
-    binary = find_prometheus()
+    binary = installed_prometheus()
     if binary is None:
         return Finding("Prometheus", False, "not found", "lab setup fetches it")
     try:

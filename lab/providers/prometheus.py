@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lab.core.places import cache_home
 from lab.errors import NotReadyError
+from lab.localkube.images.launch import StartError
 from lab.localkube.images.prometheus import find_prometheus
 from lab.process import RunError, run
 
@@ -28,12 +29,20 @@ FETCH_SECONDS = 300.0
 Say = Callable[[str], None]
 
 
+def installed_prometheus() -> Path | None:
+    """The binary that a lab would use: LAB_PROMETHEUS, then PATH, then the cache; None when there is none."""
+    try:
+        return find_prometheus()
+    except StartError:
+        return None
+
+
 def ensure_prometheus(say: Say, *, upstream: str = UPSTREAM) -> Path:
     """The Prometheus binary, fetched into the cache if need be.
 
     Raises NotReadyError with what was tried and how to install one by hand.
     """
-    found = find_prometheus()
+    found = installed_prometheus()
     if found is not None:
         return found
     tried: list[str] = []
@@ -46,7 +55,7 @@ def ensure_prometheus(say: Say, *, upstream: str = UPSTREAM) -> Path:
             tried.append(" ".join(str(error).split())[:300])
             continue
         say(f"prometheus: {what}")
-        found = find_prometheus()
+        found = installed_prometheus()
         if found is not None:
             return found
     raise NotReadyError(
