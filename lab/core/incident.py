@@ -252,8 +252,8 @@ class Incident:
 
     @property
     def seconds_to_resolve(self) -> float | None:
-        """Real seconds from the alert's start to the end of the incident, None before it."""
-        return None if self.resolved_at is None else (self.resolved_at - self.starts_at).total_seconds()
+        """Real seconds from opening to the end of the incident, None before it."""
+        return None if self.resolved_at is None else (self.resolved_at - self.opened_at).total_seconds()
 
     def as_dict(self) -> dict[str, Any]:
         """The wire form."""

@@ -1,0 +1,186 @@
+"""Notifications to webhooks: Alertmanager's webhook payload, version 4, at least once.
+
+Level-triggered: each receiver has one task that compares what it was told last with what is, and tells it the
+difference. So a restart loses nothing, and a receiver that was down hears the present state, not a backlog.
+
+As in Alertmanager: 2xx is delivered; 5xx, 429 and no answer are retried with exponential back-off; any other
+code gives that notification up. An incident that was over before the receiver could be told is not told. An
+open incident is told again every four lab hours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import orjson
+
+from lab.core.clock import Clock, rfc3339
+from lab.core.incident import Incident
+from lab.pager.book import IncidentBook
+from lab.pager.journal import JournalError
+from lab.pager.matchers import all_match
+from lab.pager.state import Webhook
+
+FIRING = "firing"
+RESOLVED = "resolved"
+REPEAT_LAB_HOURS = 4.0
+FIRST_RETRY_LAB_MINUTES = 0.5
+LAST_RETRY_LAB_MINUTES = 10.0
+_ZERO_TIME = "0001-01-01T00:00:00Z"
+_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+log = logging.getLogger("lab.pager.delivery")
+
+
+def payload(
+    webhook: Webhook, incident: Incident, status: str, generator: str, external: str
+) -> dict[str, Any]:
+    """The body for one incident, which is a group of its own (`group_by: ['...']`).
+
+    The alert carries the additional key `incident`, the pager's id; receivers ignore keys they do not know.
+    """
+    labels = dict(incident.labels)
+    group = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
+    ended = incident.ends_at or incident.resolved_at
+    alert = {
+        "status": status,
+        "labels": labels,
+        "annotations": dict(incident.annotations),
+        "startsAt": rfc3339(incident.starts_at),
+        "endsAt": rfc3339(ended) if status == RESOLVED and ended else _ZERO_TIME,
+        "generatorURL": generator,
+        "fingerprint": incident.fingerprint,
+        "incident": incident.id,
+    }
+    return {
+        "version": "4",
+        "groupKey": f"{{}}:{{{group}}}",
+        "truncatedAlerts": 0,
+        "status": status,
+        "receiver": webhook.name,
+        "groupLabels": labels,
+        "commonLabels": labels,
+        "commonAnnotations": dict(incident.annotations),
+        "externalURL": external,
+        "alerts": [alert],
+    }
+
+
+class Delivery:
+    """The tasks that notify, one per webhook. Start it with the pager, close it with the pager."""
+
+    def __init__(self, book: IncidentBook, external_url: str) -> None:
+        self._book = book
+        self._external_url = external_url
+        self._tasks: dict[str, tuple[Webhook, asyncio.Task[None]]] = {}
+        self._wake: dict[str, asyncio.Event] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    def start(self) -> None:
+        """Begin to notify, and to follow the book's changes."""
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False)
+        self._book.changed.append(self._on_change)
+        self._on_change()
+
+    async def close(self) -> None:
+        """Stop every task. What was not delivered is delivered after the next start."""
+        self._book.changed.remove(self._on_change)
+        tasks = [task for _, task in self._tasks.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        if self._session is not None:
+            await self._session.close()
+
+    def _on_change(self) -> None:
+        webhooks = self._book.state.webhooks
+        for name in list(self._tasks):
+            webhook, task = self._tasks[name]
+            if webhooks.get(name) is not webhook:
+                task.cancel()
+                del self._tasks[name]
+        for name, webhook in webhooks.items():
+            if name not in self._tasks:
+                self._wake[name] = asyncio.Event()
+                self._tasks[name] = (
+                    webhook,
+                    asyncio.create_task(self._notify(webhook), name=f"webhook {name}"),
+                )
+            self._wake[name].set()
+
+    async def _notify(self, webhook: Webhook) -> None:
+        """Tell one receiver what it does not know, for ever."""
+        wake = self._wake[webhook.name]
+        scale, clock = self._book.scale, self._book.clock
+        first = scale.real(minutes=FIRST_RETRY_LAB_MINUTES)
+        retry = first
+        told_at: dict[str, float] = {}
+        while True:
+            wake.clear()
+            failed = not await self._tell_all(webhook, told_at)
+            if failed:
+                await clock.sleep(retry)
+                retry = min(retry * 2, scale.real(minutes=LAST_RETRY_LAB_MINUTES))
+            else:
+                retry = first
+                await self._changed_or(wake, scale.real(hours=REPEAT_LAB_HOURS) / 4, clock)
+
+    @staticmethod
+    async def _changed_or(wake: asyncio.Event, seconds: float, clock: Clock) -> None:
+        waiting = [asyncio.create_task(wake.wait()), asyncio.create_task(clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _tell_all(self, webhook: Webhook, told_at: dict[str, float]) -> bool:
+        """One notification for each difference; False as soon as one fails and is to be tried again."""
+        for identity, status in self._differences(webhook, told_at):
+            incident = self._book.state.incidents.get(identity)
+            if incident is None:
+                continue
+            failure, again = await self._post(webhook, incident, status)
+            if again:
+                log.info("webhook %s: %s; trying again", webhook.name, failure)
+                return False
+            told_at[identity] = self._book.clock.monotonic()
+            with suppress(JournalError):
+                self._book.told(webhook.name, incident, status, failure)
+        return True
+
+    def _differences(self, webhook: Webhook, told_at: Mapping[str, float]) -> list[tuple[str, str]]:
+        repeat = self._book.scale.real(hours=REPEAT_LAB_HOURS)
+        told = self._book.state.delivered.get(webhook.name, {})
+        now = self._book.clock.monotonic()
+        found = []
+        for identity, incident in self._book.state.incidents.items():
+            status = FIRING if incident.is_open else RESOLVED
+            last = told.get(identity)
+            is_news = last != status and not (last is None and status == RESOLVED)
+            is_stale = status == FIRING and now - told_at.get(identity, now) >= repeat
+            if (is_news or is_stale) and all_match(webhook.matchers, incident.labels):
+                found.append((identity, status))
+        return found
+
+    async def _post(self, webhook: Webhook, incident: Incident, status: str) -> tuple[str, bool]:
+        """Send once: what went wrong (empty: nothing), and whether to try again."""
+        assert self._session is not None
+        generator = self._book.state.generators.get(incident.id, "")
+        body = orjson.dumps(payload(webhook, incident, status, generator, self._external_url))
+        headers = {"Content-Type": "application/json", "User-Agent": "toil-lab-pager"}
+        try:
+            async with self._session.post(
+                webhook.url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                code = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return f"no answer from {webhook.url}: {type(error).__name__}", True
+        if 200 <= code < 300:
+            return "", False
+        return f"HTTP {code}", code >= 500 or code == 429
