@@ -1,0 +1,83 @@
+"""`python -m lab.localkube`: a whole cluster in the foreground, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.localkube.server import Cluster, Settings
+
+_BLOCKS = range(1, 255)
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Settings from the command line; exits with 2 when it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.localkube", description="A Kubernetes cluster in one process."
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder for all state")
+    parser.add_argument("--block", type=int, required=True, help="the n of 127.n.0.0/16, from 1 to 254")
+    parser.add_argument("--images", type=Path, help="the file that maps images to runners")
+    parser.add_argument("--ready-file", type=Path, help="written as JSON when the API is ready")
+    parser.add_argument("--backoff-max", type=float, help="longest delay between restarts, in seconds")
+    parser.add_argument("--api-only", action="store_true", help="no kubelet and no service proxy")
+    given = parser.parse_args(arguments)
+    if given.block not in _BLOCKS:
+        parser.error(f"--block must be from {_BLOCKS[0]} to {_BLOCKS[-1]}, not {given.block}")
+    if given.backoff_max is not None and given.backoff_max <= 0:
+        parser.error("--backoff-max must be more than 0")
+    if given.images is None and not given.api_only:
+        parser.error("--images is needed to run pods (or --api-only)")
+    return Settings(
+        data_dir=given.data_dir.absolute(),
+        block=given.block,
+        images=given.images.absolute() if given.images else None,
+        ready_file=given.ready_file.absolute() if given.ready_file else None,
+        backoff_max=given.backoff_max,
+        api_only=given.api_only,
+    )
+
+
+async def serve(settings: Settings) -> None:
+    """Run a cluster until SIGTERM or SIGINT."""
+    cluster = Cluster(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, cluster.stop)
+    await cluster.run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The process's exit code: 0 when it was asked to end, else that of the error."""
+    settings = parse(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(settings))
+    except LabError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        print(f"localkube: {error.message}{hint}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"localkube: {error}", file=sys.stderr)
+        return LabError.exit_code
+    return 0
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: type[asyncio.AbstractEventLoop] = uvloop.Loop
+    return factory
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""Resource requests: from verb, resource and body to a registry call and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from lab.core.clock import Clock
+from lab.kube.objects import KubeObject
+from lab.kube.request import RequestInfo
+from lab.kube.resources import Resource
+from lab.kube.status import (
+    bad_request,
+    method_not_allowed,
+    path_not_found,
+    unsupported_media_type,
+)
+from lab.localkube.api.discovery import subresource_kind, subresource_verbs
+from lab.localkube.api.identity import User
+from lab.localkube.api.media import PATCH_TYPES, Accepted, decode, media_type, negotiate
+from lab.localkube.api.options import check_list_options, delete_options, integer, write_options
+from lab.localkube.api.podstreams import PodStreams
+from lab.localkube.api.representation import Representation
+from lab.localkube.api.reviews import Reviews
+from lab.localkube.api.watching import stream_watch
+from lab.localkube.protocols import Registry, WriteOptions
+from lab.localkube.registry.decoding import strict_error
+from lab.localkube.registry.scale import scale_of
+
+_REVIEW_GROUPS = ("authorization.k8s.io", "authentication.k8s.io")
+_RETURNED_WHEN_DELETED = ("pods", "namespaces", "serviceaccounts", "services", "persistentvolumeclaims")
+
+PLAIN = Accepted()
+
+
+def respond(
+    obj: Any, status: int = 200, warnings: Sequence[str] = (), accepted: Accepted = PLAIN
+) -> web.Response:
+    """A JSON answer with its Warning headers."""
+    response = web.Response(
+        body=orjson.dumps(obj), status=status, headers={"Content-Type": accepted.content_type}
+    )
+    for warning in dict.fromkeys(warnings):
+        text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        response.headers.add("Warning", f'299 - "{text}"')
+    return response
+
+
+class Rest:
+    """Answers everything below a served group and version."""
+
+    def __init__(self, registry: Registry, reviews: Reviews, streams: PodStreams, clock: Clock) -> None:
+        self._registry = registry
+        self._reviews = reviews
+        self._streams = streams
+        self._clock = clock
+        self._verbs: dict[str, Callable[[_Call], Awaitable[web.StreamResponse]]] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+
+    async def answer(self, request: web.Request, info: RequestInfo, user: User) -> web.StreamResponse:
+        """Carry a request out. Raises StatusError."""
+        resource = self._registry.resource(info.group, info.version, info.resource)
+        call = _Call(request, info, user, resource)
+        if info.subresource:
+            if info.subresource not in resource.subresources:
+                raise path_not_found()
+            if info.is_connect or info.subresource == "log":
+                return await self._streams.answer(request, info, resource)
+            allowed: Sequence[str] = subresource_verbs(info.subresource)
+        else:
+            allowed = resource.verbs
+        if info.verb not in self._verbs or info.verb not in allowed:
+            raise method_not_allowed()
+        if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
+            raise method_not_allowed() if not info.name else path_not_found()
+        if info.verb == "create" and info.name and not info.subresource:
+            raise method_not_allowed()
+        return await self._verbs[info.verb](call)
+
+    def _shape(self, call: _Call) -> Representation:
+        accepted = negotiate(call.request.headers.get("Accept", ""))
+        include = call.request.query.get("includeObject", "")
+        return Representation(call.resource, accepted, self._clock.now(), include)
+
+    async def _get(self, call: _Call) -> web.StreamResponse:
+        shape = self._shape(call)
+        obj = self._registry.get(call.resource, call.namespace, call.info.name)
+        if call.info.subresource == "scale":
+            return respond(scale_of(obj))
+        return respond(shape.one(obj))
+
+    async def _list(self, call: _Call) -> web.StreamResponse:
+        query, shape = call.request.query, self._shape(call)
+        check_list_options(query, watch=False)
+        result = self._registry.list(
+            call.resource,
+            call.namespace,
+            label_selector=query.get("labelSelector", ""),
+            field_selector=call.field_selector,
+            limit=integer(query, "limit") or 0,
+            continue_token=query.get("continue", ""),
+            resource_version=query.get("resourceVersion", ""),
+            resource_version_match=query.get("resourceVersionMatch", ""),
+        )
+        return respond(shape.many(result))
+
+    async def _watch(self, call: _Call) -> web.StreamResponse:
+        return await stream_watch(
+            call.request,
+            self._registry,
+            call.resource,
+            call.namespace,
+            call.field_selector,
+            self._shape(call),
+            self._clock,
+        )
+
+    async def _create(self, call: _Call) -> web.StreamResponse:
+        shape = self._shape(call)
+        obj, options = await self._body(call, "create")
+        if call.resource.group in _REVIEW_GROUPS:
+            return respond(self._reviews.answer(call.resource, call.namespace, obj, call.user), 201)
+        if call.info.subresource:
+            return self._create_subresource(call, obj, options)
+        created = self._registry.create(call.resource, call.namespace, obj, options)
+        return respond(shape.one(created), 201, options.warnings)
+
+    def _create_subresource(self, call: _Call, obj: KubeObject, options: WriteOptions) -> web.Response:
+        namespace, name = call.namespace, call.info.name
+        if call.info.subresource == "token":
+            return respond(self._reviews.token_request(namespace, name, obj), 201)
+        if call.info.subresource == "eviction":
+            self._registry.evict(namespace, name, obj, options)
+        else:
+            if not options.dry_run:
+                self._registry.bind(namespace, name, str((obj.get("target") or {}).get("name", "")))
+        success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return respond(success, 201)
+
+    async def _update(self, call: _Call) -> web.StreamResponse:
+        shape = self._shape(call)
+        obj, options = await self._body(call, "update")
+        updated = self._registry.update(
+            call.resource,
+            call.namespace,
+            call.info.name,
+            obj,
+            subresource=call.info.subresource,
+            options=options,
+        )
+        return respond(shape.one(updated), 200, options.warnings)
+
+    async def _patch(self, call: _Call) -> web.StreamResponse:
+        shape = self._shape(call)
+        media = media_type(call.request.headers.get("Content-Type", ""))
+        if media not in PATCH_TYPES:
+            accepted = ", ".join(PATCH_TYPES)
+            raise unsupported_media_type(
+                f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+            )
+        options = write_options(call.request.query, "patch", call.user, call.agent, media)
+        patch, duplicates = decode(await call.request.read(), media)
+        _check_duplicates(call.resource, duplicates, options)
+        patched, created = self._registry.patch(
+            call.resource,
+            call.namespace,
+            call.info.name,
+            patch,
+            media,
+            subresource=call.info.subresource,
+            options=options,
+        )
+        return respond(shape.one(patched), 201 if created else 200, options.warnings)
+
+    async def _delete(self, call: _Call) -> web.StreamResponse:
+        shape = self._shape(call)
+        delete, options = delete_options(await self._delete_body(call), call.request.query, call.user)
+        obj, gone = self._registry.delete(call.resource, call.namespace, call.info.name, delete, options)
+        if not gone or call.resource.plural in _RETURNED_WHEN_DELETED:
+            return respond(shape.one(obj), 200, options.warnings)
+        details = {"name": call.info.name, "group": call.resource.group, "kind": call.resource.plural}
+        details["uid"] = obj["metadata"].get("uid", "")
+        success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        kept = {key: value for key, value in details.items() if value}
+        return respond(success | {"details": kept}, 200, options.warnings)
+
+    async def _delete_collection(self, call: _Call) -> web.StreamResponse:
+        shape, query = self._shape(call), call.request.query
+        delete, options = delete_options(await self._delete_body(call), query, call.user)
+        result = self._registry.delete_collection(
+            call.resource,
+            call.namespace,
+            label_selector=query.get("labelSelector", ""),
+            field_selector=call.field_selector,
+            delete=delete,
+            options=options,
+        )
+        return respond(shape.many(result), 200, options.warnings)
+
+    async def _delete_body(self, call: _Call) -> Any:
+        content = await call.request.read()
+        return decode(content, call.request.headers.get("Content-Type", ""))[0] if content else None
+
+    async def _body(self, call: _Call, verb: str) -> tuple[KubeObject, WriteOptions]:
+        options = write_options(call.request.query, verb, call.user, call.agent)
+        content_type = call.request.headers.get("Content-Type", "")
+        obj, duplicates = decode(await call.request.read(), content_type)
+        if not isinstance(obj, dict):
+            raise bad_request("the body of the request must be an object")
+        _check_duplicates(call.resource, duplicates, options)
+        call.check_body(obj)
+        return obj, options
+
+
+def _check_duplicates(resource: Resource, duplicates: list[str], options: WriteOptions) -> None:
+    if not duplicates or options.field_validation == "Ignore":
+        return
+    if options.field_validation == "Strict":
+        raise strict_error(resource.kind, resource.version, duplicates)
+    options.warnings.extend(duplicates)
+
+
+class _Call:
+    """One request with its resource found."""
+
+    def __init__(self, request: web.Request, info: RequestInfo, user: User, resource: Resource) -> None:
+        self.request = request
+        self.info = info
+        self.user = user
+        self.resource = resource
+        self.namespace = info.namespace if resource.namespaced else ""
+        self.agent = request.headers.get("User-Agent", "")
+
+    @property
+    def field_selector(self) -> str:
+        """The field selector; a watch of one name (the old form) selects that name."""
+        selector: str = self.request.query.get("fieldSelector", "")
+        if self.info.name:
+            named = f"metadata.name={self.info.name}"
+            return f"{selector},{named}" if selector else named
+        return selector
+
+    def check_body(self, obj: KubeObject) -> None:
+        """Fill in kind and apiVersion, and hold kind, name and namespace against the path."""
+        resource, info = self.resource, self.info
+        group, version, kind = (
+            subresource_kind(resource, info.subresource)
+            if info.subresource
+            else (resource.group, resource.version, resource.kind)
+        )
+        api_version = f"{group}/{version}" if group else version
+        given = (str(obj.setdefault("apiVersion", api_version)), str(obj.setdefault("kind", kind)))
+        if given != (api_version, kind) and info.subresource not in ("eviction", "scale"):
+            raise bad_request(
+                f"the API version in the data ({given[0]}) and kind ({given[1]}) do not match the expected "
+                f"API version ({api_version}) and kind ({kind})"
+            )
+        metadata = obj.get("metadata")
+        if metadata is None:
+            metadata = obj["metadata"] = {}
+        if not isinstance(metadata, dict):
+            raise bad_request("metadata must be an object")
+        if self.namespace and metadata.get("namespace") not in (None, "", self.namespace):
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        if info.name:
+            if not metadata.get("name"):
+                metadata["name"] = info.name
+            if metadata["name"] != info.name:
+                raise bad_request(
+                    f"the name of the object ({metadata['name']}) does not match "
+                    f"the name on the URL ({info.name})"
+                )

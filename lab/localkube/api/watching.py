@@ -1,0 +1,80 @@
+"""Watch streams: one JSON document a line, flushed one by one, until the time is over or the client goes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import orjson
+from aiohttp import web
+
+from lab.core.clock import Clock
+from lab.kube.objects import KubeObject
+from lab.kube.request import truthy
+from lab.kube.resources import Resource
+from lab.kube.status import StatusError
+from lab.localkube.api.options import check_list_options, integer, resource_version
+from lab.localkube.api.representation import Representation
+from lab.localkube.protocols import Registry, WatchEvent
+
+SHORTEST, LONGEST = 1800, 3600
+"""Seconds that a watch lives when the client does not say, drawn at random as upstream does."""
+
+
+async def stream_watch(
+    request: web.Request,
+    registry: Registry,
+    resource: Resource,
+    namespace: str,
+    field_selector: str,
+    shape: Representation,
+    clock: Clock,
+) -> web.StreamResponse:
+    """Answer a watch request. Raises StatusError before the stream begins; later it sends an ERROR event."""
+    query = request.query
+    check_list_options(query, watch=True)
+    since = resource_version(query)
+    initial = query.get("sendInitialEvents")
+    if initial is not None and not truthy(initial) and not since:
+        since = registry.list(resource, namespace, limit=1).rv
+    seconds = integer(query, "timeoutSeconds") or random.SystemRandom().randint(SHORTEST, LONGEST)
+    events = registry.watch(
+        resource,
+        namespace,
+        since=since,
+        label_selector=query.get("labelSelector", ""),
+        field_selector=field_selector,
+        send_initial_events=truthy(initial),
+        bookmarks=truthy(query.get("allowWatchBookmarks")),
+    )
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    try:
+        async with asyncio.timeout(seconds):
+            await _pump(events, response, shape, clock)
+    except TimeoutError:
+        pass
+    except StatusError as error:
+        await response.write(_line("ERROR", error.status()))
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
+    await response.write_eof()
+    return response
+
+
+async def _pump(
+    events: AsyncIterator[WatchEvent], response: web.StreamResponse, shape: Representation, clock: Clock
+) -> None:
+    async for event in events:
+        if event.type == "BOOKMARK":
+            line = _line("BOOKMARK", shape.bookmark(event.object))
+        else:
+            line = _line(event.type, shape.one(event.object, clock.now()))
+        await response.write(line)
+
+
+def _line(kind: str, obj: KubeObject) -> bytes:
+    return orjson.dumps({"type": kind, "object": obj}) + b"\n"

@@ -1,0 +1,303 @@
+"""One cluster in one process: store, registry, controllers, service proxy, kubelet and API, composed.
+
+Cluster.open() ── registry, certificates, tokens ──► run(): API listens, loops start, ready-file appears
+                                                      stop: kubelet ends the pods, loops end, store closes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import secrets
+import ssl
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from lab.core.clock import Clock, SystemClock
+from lab.errors import LabError
+from lab.kube.kubeconfig import write_kubeconfig
+from lab.kube.pki import Authority, new_authority
+from lab.kube.resources import builtin
+from lab.localkube.api.app import Api
+from lab.localkube.api.bootstrap import bootstrap, publish_kubernetes_service
+from lab.localkube.api.identity import Tokens
+
+log = logging.getLogger(__name__)
+
+PORT = 6443
+NODE_NAME = "local"
+TOKEN_SECONDS = 365 * 24 * 3600
+"""Life of the tokens that the kubelet mounts: as long as any lab lives, as nothing rotates them."""
+
+_SHUTDOWN_SECONDS = 0.1
+_DAYS = 3650
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """data_dir: all state. block: the n of 127.n.0.0/16 (1..254). images: the image map, None for none.
+
+    ready_file: written when /readyz is ok. backoff_max: longest restart delay in seconds, None for the
+    kubelet's own. api_only: no kubelet and no service proxy.
+    """
+
+    data_dir: Path
+    block: int
+    images: Path | None = None
+    ready_file: Path | None = None
+    backoff_max: float | None = None
+    api_only: bool = False
+
+    @property
+    def host(self) -> str:
+        """The API server's address."""
+        return f"127.{self.block}.0.1"
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return f"https://{self.host}:{PORT}"
+
+    @property
+    def service_range(self) -> str:
+        """The network that cluster IPs come from."""
+        return f"127.{self.block}.200.0/21"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.data_dir / "admin.kubeconfig"
+
+
+class Credentials:
+    """What the server proves itself with and signs by; made once, kept in the data directory as 0600."""
+
+    def __init__(self, directory: Path, host: str) -> None:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self.ca_file = directory / "ca.crt"
+        key_file, serving = directory / "ca.key", directory / f"serving-{host}.pem"
+        if not (self.ca_file.exists() and key_file.exists()):
+            made = new_authority("localkube")
+            _write_private(key_file, made.key_pem)
+            _write_private(self.ca_file, made.cert_pem)
+        authority = Authority(self.ca_file.read_bytes(), key_file.read_bytes())
+        if not serving.exists():
+            cert, key = authority.issue(
+                "kube-apiserver",
+                dns_names=_dns_names(),
+                ip_addresses=[host, "127.0.0.1"],
+                days=_DAYS,
+            )
+            _write_private(serving, cert + key)
+        self.ca_pem = authority.cert_pem
+        self.admin_token = _secret(directory / "admin.token", 32).decode()
+        self.signing_key = _secret(directory / "token.key", 32)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(serving)
+
+
+def _dns_names() -> list[str]:
+    name, names = "kubernetes", ["localhost"]
+    for part in ("", ".default", ".svc", ".cluster", ".local"):
+        name += part
+        names.append(name)
+    return names
+
+
+def _secret(path: Path, size: int) -> bytes:
+    if not path.exists():
+        _write_private(path, secrets.token_urlsafe(size).encode())
+    return path.read_bytes()
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a whole file or none, readable by its owner only."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    os.replace(temporary, path)
+
+
+class Cluster:
+    """A cluster that runs until `stop` is called (or set from a signal handler)."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._stop = asyncio.Event()
+        self._ready = False
+
+    def stop(self) -> None:
+        """Ask it to end; safe from a signal handler of the loop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until stopped. Raises LabError when the address or the data directory is taken."""
+        from lab.localkube.registry.registry import open_registry
+
+        settings = self.settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        listener = _bind(settings.host, PORT)
+        with contextlib.closing(listener):
+            credentials = Credentials(settings.data_dir / "pki", settings.host)
+            registry = open_registry(
+                settings.data_dir / "store", clock=self._clock, service_range=settings.service_range
+            )
+            with contextlib.closing(registry):
+                await self._serve(registry, credentials, listener)
+
+    async def _serve(self, registry: Any, credentials: Credentials, listener: Any) -> None:
+        settings = self.settings
+        bootstrap(registry)
+        publish_kubernetes_service(registry, "", settings.host, PORT)
+        tokens = Tokens(credentials.signing_key, self._clock)
+        api = Api(
+            registry,
+            clock=self._clock,
+            tokens=tokens,
+            admin_token=credentials.admin_token,
+            server=f"{settings.host}:{PORT}",
+            ready=lambda: self._ready,
+        )
+        runner = web.AppRunner(
+            api.application(),
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            access_log=None,
+            keepalive_timeout=75,
+        )
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener, ssl_context=credentials.context).start()
+            async with _Loops() as loops:
+                self._start(loops, registry, api, credentials, tokens)
+                write_kubeconfig(
+                    settings.kubeconfig,
+                    settings.server,
+                    credentials.ca_pem,
+                    credentials.admin_token,
+                    user="localkube",
+                )
+                self._ready = True
+                self._announce()
+                await loops.until(self._stop)
+        finally:
+            await runner.cleanup()
+
+    def _start(
+        self, loops: _Loops, registry: Any, api: Api, credentials: Credentials, tokens: Tokens
+    ) -> None:
+        from lab.localkube.controllers.manager import Controllers
+
+        controllers = Controllers(registry, clock=self._clock, ca_pem=credentials.ca_pem.decode())
+        loops.start("controllers", controllers.run())
+        if self.settings.api_only:
+            return
+        from lab.localkube.kubelet.kubelet import Kubelet
+        from lab.localkube.network.proxy import ServiceProxy
+
+        loops.start("service proxy", ServiceProxy(registry).run())
+        more: dict[str, Any] = {}
+        if self.settings.backoff_max is not None:
+            more["backoff_max"] = self.settings.backoff_max
+        kubelet = Kubelet(
+            registry,
+            node_name=NODE_NAME,
+            data_dir=self.settings.data_dir / "kubelet",
+            block=self.settings.block,
+            images=self.settings.images,
+            clock=self._clock,
+            issue_token=token_issuer(registry, tokens),
+            api_server=self.settings.server,
+            ca_file=credentials.ca_file,
+            **more,
+        )
+        api.streams.runtime = kubelet
+        loops.start("kubelet", kubelet.run(), first_to_stop=True)
+
+    def _announce(self) -> None:
+        if self.settings.ready_file is None:
+            return
+        ready = {
+            "server": self.settings.server,
+            "kubeconfig": str(self.settings.kubeconfig),
+            "pid": os.getpid(),
+        }
+        _write_private(self.settings.ready_file, json.dumps(ready).encode() + b"\n")
+
+
+def token_issuer(registry: Any, tokens: Tokens) -> Callable[[str, str, str], str]:
+    """What the kubelet mounts tokens with: (namespace, ServiceAccount, pod) -> token bound to that pod."""
+
+    def issue(namespace: str, service_account: str, pod: str) -> str:
+        account = registry.get(builtin("serviceaccounts"), namespace, service_account)
+        bound = registry.get(builtin("pods"), namespace, pod)
+        return tokens.issue(namespace, account, seconds=TOKEN_SECONDS, pod=bound)[0]
+
+    return issue
+
+
+def _bind(host: str, port: int) -> Any:
+    """Claim the cluster's block by binding its API address."""
+    import socket
+
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise LabError(
+                f"{host}:{port} is taken: another cluster, or another program, holds it",
+                hint="choose another --block, or stop the other one",
+            ) from error
+        raise LabError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+class _Loops:
+    """Background loops that live together: one that dies ends all; they are stopped in a chosen order."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._first: list[str] = []
+
+    def start(self, name: str, loop: Coroutine[Any, Any, None], *, first_to_stop: bool = False) -> None:
+        """Start one; `first_to_stop` ones end while the others still work for them."""
+        self._tasks[name] = asyncio.create_task(loop, name=name)
+        if first_to_stop:
+            self._first.append(name)
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Wait for the stop. Raises LabError when a loop dies before it."""
+        waiter = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([waiter, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+        waiter.cancel()
+        for name, task in self._tasks.items():
+            if task in done and not stop.is_set():
+                raise LabError(f"the {name} ended unexpectedly") from task.exception()
+
+    async def __aenter__(self) -> _Loops:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for names in (self._first, [name for name in self._tasks if name not in self._first]):
+            tasks = [self._tasks[name] for name in names]
+            for task in tasks:
+                task.cancel()
+            for name, outcome in zip(
+                names, await asyncio.gather(*tasks, return_exceptions=True), strict=True
+            ):
+                if isinstance(outcome, Exception):
+                    log.error("the %s did not end well", name, exc_info=outcome)
