@@ -13,10 +13,12 @@ from lab.kube.status import StatusError
 from lab.localkube.controllers.accounts import AccountController
 from lab.localkube.controllers.base import ANY, Context, Controller
 from lab.localkube.controllers.cache import Cache, collection
+from lab.localkube.controllers.cronjob import CronJobController
 from lab.localkube.controllers.deployment import DeploymentController
 from lab.localkube.controllers.disruption import DisruptionController
 from lab.localkube.controllers.endpoints import EndpointsController
 from lab.localkube.controllers.garbage import GarbageCollector
+from lab.localkube.controllers.job import JobController
 from lab.localkube.controllers.namespaces import NamespaceController
 from lab.localkube.controllers.nodes import NodeLifecycle, TaintEviction
 from lab.localkube.controllers.replicaset import ReplicaSetController
@@ -35,6 +37,8 @@ STANDARD: tuple[Factory, ...] = (
     Scheduler,
     ReplicaSetController,
     DeploymentController,
+    JobController,
+    CronJobController,
     EndpointsController,
     DisruptionController,
     GarbageCollector,
