@@ -240,6 +240,7 @@ class FieldSelector:
         return next((value for name, equal, value in self.terms if name == path and equal), None)
 
 
+ALL_FIELDS = FieldSelector()
 _UNESCAPED_COMMA = re.compile(r"(?<!\\),")
 _FIELD_TERM = re.compile(r"((?:[^=!\\]|\\.)*)(==|!=|=)(.*)\Z", re.S)
 

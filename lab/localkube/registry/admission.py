@@ -1,0 +1,57 @@
+"""The admission plugins that every cluster runs: ServiceAccount and Priority.
+
+Source: k8s.io/kubernetes/plugin/pkg/admission/{serviceaccount,priority}.
+"""
+
+from __future__ import annotations
+
+from lab.kube.objects import KubeObject
+from lab.kube.resources import Resource, builtin
+from lab.kube.status import forbidden
+from lab.localkube.registry.core import Core
+from lab.localkube.registry.defaults.pods import mount_service_account, quality_of_service
+from lab.localkube.registry.names import generate_name
+from lab.localkube.registry.served import PODS
+
+_ACCOUNTS = builtin("ServiceAccount")
+_PRIORITIES = builtin("PriorityClass")
+_SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
+def admit(core: Core, resource: Resource, obj: KubeObject) -> None:
+    """Complete a new object as admission does, in place. Raises StatusError 403."""
+    if resource.key != PODS.key:
+        return
+    _priority(core, obj)
+    _service_account(core, obj)
+    if (obj.get("spec") or {}).get("containers"):
+        try:
+            obj["status"]["qosClass"] = quality_of_service(obj["spec"])
+        except ValueError:
+            return  # an unreadable quantity: validation reports it
+
+
+def _priority(core: Core, pod: KubeObject) -> None:
+    name = pod["spec"].get("priorityClassName")
+    if not name:
+        return
+    found = core.find(_PRIORITIES, "", name)
+    if found is None and name not in _SYSTEM_PRIORITIES:
+        raise forbidden("pods", "", pod["metadata"]["name"], f"no PriorityClass with name {name} was found")
+    pod["spec"]["priority"] = found["value"] if found else _SYSTEM_PRIORITIES[name]
+    if found:
+        pod["spec"]["preemptionPolicy"] = found.get("preemptionPolicy", "PreemptLowerPriority")
+
+
+def _service_account(core: Core, pod: KubeObject) -> None:
+    """Mount the account's token. `default` may be missing: its controller is about to make it."""
+    namespace, name = pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"]
+    account = core.find(_ACCOUNTS, namespace, name)
+    if account is None and name != "default":
+        why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+        raise forbidden("pods", "", pod["metadata"]["name"], why)
+    wanted = pod["spec"].get("automountServiceAccountToken")
+    if wanted is None and account is not None:
+        wanted = account.get("automountServiceAccountToken")
+    if wanted is not False:
+        mount_service_account(pod, generate_name("", core.chance))

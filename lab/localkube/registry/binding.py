@@ -1,0 +1,33 @@
+"""The binding subresource: a pod gets its node.
+
+Source: k8s.io/kubernetes/pkg/registry/core/pod/storage/storage.go (assignPod).
+"""
+
+from __future__ import annotations
+
+from lab.kube.status import conflict
+from lab.localkube.registry.core import Core
+from lab.localkube.registry.decoding import thaw
+from lab.localkube.registry.served import PODS
+
+
+def bind_pod(core: Core, namespace: str, name: str, node: str) -> None:
+    """Assign a pod to a node and say so in its conditions. Raises StatusError 404 or 409."""
+    pod = thaw(core.need(PODS, namespace, name))
+    if pod["metadata"].get("deletionTimestamp"):
+        why = f"pod {name} is being deleted, cannot be assigned to a host"
+        raise conflict("pods/binding", "", name, why)
+    if pod["spec"].get("nodeName"):
+        why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
+        raise conflict("pods/binding", "", name, why)
+    pod["spec"]["nodeName"] = node
+    conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+    conditions[:] = [c for c in conditions if c.get("type") != "PodScheduled"]
+    conditions.append(
+        {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastTransitionTime": core.timestamp(),
+        }
+    )
+    core.save(PODS, pod, dry_run=False)

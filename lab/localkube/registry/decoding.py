@@ -1,0 +1,212 @@
+"""Reading an object as Kubernetes' typed decoder would: unknown fields dropped, nulls dropped, types checked.
+
+Source: k8s.io/apimachinery/pkg/runtime/serializer/json and sigs.k8s.io/json (the messages).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from lab.kube.objects import KubeObject
+from lab.kube.schema import Schema, definition_for, definitions, reference
+from lab.kube.status import StatusError, bad_request
+
+Reader = Callable[[Any, str, list[str]], Any]
+"""(value, path, unknown fields found) -> the value as the type holds it."""
+
+_GO_TYPES = {"string": "string", "boolean": "bool", "array": "array", "object": "object", "number": "number"}
+
+
+class _TypeMismatch(Exception):
+    """A value of the wrong JSON type."""
+
+
+def thaw(obj: KubeObject) -> KubeObject:
+    """A deep copy of a shared snapshot, to write to."""
+    copied: KubeObject = orjson.loads(orjson.dumps(obj))
+    return copied
+
+
+def read_json(body: bytes) -> tuple[Any, list[str]]:
+    """Parse JSON; also the `duplicate field "a.b"` complaints, which a plain parser swallows.
+
+    Raises StatusError 400 when it is not JSON.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+    return value, _duplicates(body) if body.count(b'"') else []
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as its members in order, doubled ones included."""
+
+
+def _duplicates(body: bytes) -> list[str]:
+    found: list[str] = []
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, _Pairs):
+            seen: set[str] = set()
+            for key, member in value:
+                at = f"{path}.{key}" if path else key
+                if key in seen and f'duplicate field "{at}"' not in found:
+                    found.append(f'duplicate field "{at}"')
+                seen.add(key)
+                walk(member, at)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                walk(item, f"{path}[{index}]")
+
+    walk(json.loads(body, object_pairs_hook=_Pairs), "")
+    return found
+
+
+def conform(obj: KubeObject, group: str, version: str, kind: str) -> tuple[KubeObject, list[str]]:
+    """A fresh copy of an object as its type holds it, and the `unknown field "a.b"` complaints.
+
+    Raises StatusError 400 when a field has the wrong type. A kind without a schema is copied as it is.
+    """
+    schema = definition_for(group, version, kind)
+    if schema is None:
+        return thaw(obj), []
+    unknown: list[str] = []
+    try:
+        value: KubeObject = _reader_of(_name_of(schema))(obj, "", unknown)
+    except _TypeMismatch as error:
+        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from error
+    return value, unknown
+
+
+def strict_error(kind: str, version: str, complaints: list[str]) -> StatusError:
+    """The 400 of fieldValidation=Strict."""
+    return bad_request(
+        f'{kind} in version "{version}" cannot be handled as a {kind}: '
+        f"strict decoding error: {', '.join(complaints)}"
+    )
+
+
+def _name_of(schema: Schema) -> str:
+    kind = schema["x-kubernetes-group-version-kind"][0]
+    for name, candidate in definitions().items():
+        if candidate is schema:
+            return name
+    raise KeyError(kind)
+
+
+@functools.cache
+def _reader_of(name: str) -> Reader:
+    """The reader of a definition; built on first use, so that recursive types work."""
+    schema = definitions()[name]
+    if "oneOf" in schema:
+        wanted = (str, int) if schema.get("format") == "int-or-string" else (str, int, float)
+        return functools.partial(_read_union, wanted)
+    if "properties" not in schema:
+        return _reader(schema, name.rsplit(".", 1)[-1]) if schema.get("type") != "object" else _read_any
+    return _struct(schema, name.rsplit(".", 1)[-1])
+
+
+def _read_any(value: Any, path: str, unknown: list[str]) -> Any:
+    return orjson.loads(orjson.dumps(value))
+
+
+def _read_union(wanted: tuple[type, ...], value: Any, path: str, unknown: list[str]) -> Any:
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise _TypeMismatch(f"json: cannot unmarshal {_json_type(value)} into Go value at {path}")
+    return value
+
+
+def _struct(schema: Schema, type_name: str) -> Reader:
+    properties: dict[str, Schema] = schema["properties"]
+    readers: dict[str, Reader] = {}
+
+    def read(value: Any, path: str, unknown: list[str]) -> Any:
+        if not isinstance(value, dict):
+            raise _mismatch(value, path, type_name, type_name)
+        result: KubeObject = {}
+        for key, member in value.items():
+            reader = readers.get(key)
+            if reader is None:
+                if key not in properties:
+                    unknown.append(f'unknown field "{path}.{key}"' if path else f'unknown field "{key}"')
+                    continue
+                reader = readers[key] = _reader(properties[key], type_name)
+            if member is not None:
+                result[key] = reader(member, f"{path}.{key}" if path else key, unknown)
+        return result
+
+    return read
+
+
+def _reader(schema: Schema, owner: str) -> Reader:
+    name = reference(schema)
+    if name:
+        return _reader_of(name)
+    kind = schema.get("type")
+    if kind == "array":
+        return _array(_reader(schema.get("items", {}), owner), owner)
+    if kind == "object":
+        extra = schema.get("additionalProperties")
+        return _map(_reader(extra, owner), owner) if isinstance(extra, dict) else _read_any
+    if kind is None:
+        return _read_any
+    return functools.partial(_read_scalar, kind, schema.get("format", ""), owner)
+
+
+def _array(item: Reader, owner: str) -> Reader:
+    def read(value: Any, path: str, unknown: list[str]) -> Any:
+        if not isinstance(value, list):
+            raise _mismatch(value, path, owner, "array")
+        return [item(member, f"{path}[{i}]", unknown) for i, member in enumerate(value) if member is not None]
+
+    return read
+
+
+def _map(item: Reader, owner: str) -> Reader:
+    def read(value: Any, path: str, unknown: list[str]) -> Any:
+        if not isinstance(value, dict):
+            raise _mismatch(value, path, owner, "map")
+        return {
+            key: "" if member is None else item(member, f"{path}.{key}", unknown)
+            for key, member in value.items()
+        }
+
+    return read
+
+
+def _read_scalar(kind: str, form: str, owner: str, value: Any, path: str, unknown: list[str]) -> Any:
+    if kind == "string" and isinstance(value, str):
+        return value
+    if kind == "boolean" and isinstance(value, bool):
+        return value
+    if kind in ("integer", "number") and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if kind == "number" or isinstance(value, int):
+            return value
+        if value.is_integer():
+            return int(value)
+        raise _TypeMismatch(
+            f"json: cannot unmarshal number {value} into Go struct field {owner}.{path} "
+            f"of type {form or 'int64'}"
+        )
+    raise _mismatch(value, path, owner, form if kind == "integer" and form else _GO_TYPES.get(kind, "int64"))
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, (int, float)):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+def _mismatch(value: Any, path: str, owner: str, wanted: str) -> _TypeMismatch:
+    field = f"Go struct field {owner}.{path} of type {wanted}" if path else f"Go value of type {wanted}"
+    return _TypeMismatch(f"json: cannot unmarshal {_json_type(value)} into {field}")

@@ -1,0 +1,69 @@
+"""The scale subresource: replicas of a workload, as an autoscaling/v1 Scale.
+
+Source: k8s.io/kubernetes/pkg/registry/apps/deployment/storage/storage.go (scaleFromDeployment).
+"""
+
+from __future__ import annotations
+
+from lab.kube.objects import KubeObject
+from lab.kube.resources import Resource
+from lab.kube.status import bad_request, invalid
+
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def _selector_text(selector: KubeObject | None) -> str:
+    if not selector:
+        return ""
+    labels = selector.get("matchLabels", {} if "matchExpressions" in selector else selector) or {}
+    terms = [f"{key}={value}" for key, value in sorted(labels.items())]
+    for expression in selector.get("matchExpressions") or ():
+        key, operator = expression.get("key", ""), expression.get("operator")
+        values = ",".join(sorted(expression.get("values") or ()))
+        if operator in ("In", "NotIn"):
+            terms.append(f"{key} {operator.lower()} ({values})")
+        else:
+            terms.append(key if operator == "Exists" else f"!{key}")
+    return ",".join(terms)
+
+
+def scale_of(obj: KubeObject) -> KubeObject:
+    """The Scale of a workload object."""
+    spec = obj.get("spec") or {}
+    status: KubeObject = {"replicas": int((obj.get("status") or {}).get("replicas") or 0)}
+    selector = _selector_text(spec.get("selector"))
+    if selector:
+        status["selector"] = selector
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: obj["metadata"][key] for key in _IDENTITY if key in obj["metadata"]},
+        "spec": {"replicas": int(spec.get("replicas") or 0)},
+        "status": status,
+    }
+
+
+def take_scale(resource: Resource, old: KubeObject, scale: KubeObject) -> KubeObject:
+    """The workload with a Scale's replicas and, for the conflict check, its resource version.
+
+    Raises StatusError 400 for what is not a Scale, 422 for a negative number.
+    """
+    if scale.get("kind", "Scale") != "Scale":
+        raise bad_request(f"expected kind Scale, but got {scale.get('kind')}")
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    if isinstance(replicas, bool) or not isinstance(replicas, int):
+        raise bad_request(
+            'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal '
+            "into Go struct field ScaleSpec.spec.replicas of type int32"
+        )
+    if replicas < 0:
+        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise invalid(
+            "Scale", "autoscaling", old["metadata"]["name"], [("spec.replicas", "FieldValueInvalid", message)]
+        )
+    result = dict(old)
+    result["spec"] = dict(old.get("spec") or {}, replicas=replicas)
+    version = (scale.get("metadata") or {}).get("resourceVersion")
+    result["metadata"] = dict(old["metadata"])
+    result["metadata"]["resourceVersion"] = version or ""
+    return result

@@ -1,0 +1,68 @@
+"""What is served, and where each resource's objects lie in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lab.kube.objects import KubeObject
+from lab.kube.resources import BUILTIN, Resource, builtin
+from lab.kube.status import StatusError, path_not_found
+from lab.localkube.registry.events import EVENTS_GROUP, to_core_event, to_new_event
+
+NAMESPACES = builtin("namespaces")
+PODS = builtin("pods")
+SERVICES = builtin("services")
+BUDGETS = builtin("poddisruptionbudgets")
+CORE_EVENTS = builtin("events", "")
+NEW_EVENTS = builtin("events", EVENTS_GROUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The stored collection behind a resource, and the conversions from and to its stored form."""
+
+    key: str
+    read: Callable[[KubeObject], KubeObject]
+    write: Callable[[KubeObject], KubeObject]
+
+
+def _same(obj: KubeObject) -> KubeObject:
+    return obj
+
+
+_NEW_EVENT_STORAGE = Storage(CORE_EVENTS.key, to_new_event, to_core_event)
+_STORAGE: Mapping[str, Storage] = {
+    resource.key: Storage(resource.key, _same, _same) for resource in BUILTIN
+} | {NEW_EVENTS.key: _NEW_EVENT_STORAGE}
+_BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in BUILTIN}
+_BY_STORAGE = {resource.key: resource for resource in BUILTIN}
+
+
+def storage_of(resource: Resource) -> Storage:
+    """Where a resource's objects lie."""
+    return _STORAGE[resource.key]
+
+
+def stored_resource(key: str) -> Resource:
+    """The resource under whose form a stored collection is kept."""
+    return _BY_STORAGE[key]
+
+
+def served(group: str, version: str, plural: str) -> Resource:
+    """The resource at a path. Raises StatusError 404."""
+    try:
+        return _BY_PATH[(group, version, plural)]
+    except KeyError:
+        raise path_not_found() from None
+
+
+def all_served() -> Sequence[Resource]:
+    """Every resource, in discovery order."""
+    return BUILTIN
+
+
+def require_namespaced(resource: Resource, namespace: str) -> None:
+    """Refuse a namespaced write without a namespace. Raises StatusError 400."""
+    if resource.namespaced and not namespace:
+        raise StatusError(400, "BadRequest", "an empty namespace may not be set during creation")

@@ -1,0 +1,122 @@
+"""How each resource treats generation, status and updates without a resource version.
+
+Source: the `strategy.go` of each registry in k8s.io/kubernetes/pkg/registry.
+"""
+
+from __future__ import annotations
+
+from lab.kube.objects import KubeObject
+from lab.kube.resources import Resource
+from lab.localkube.registry.decoding import thaw
+
+_GENERATION = frozenset(
+    {
+        "replicationcontrollers",
+        "deployments.apps",
+        "replicasets.apps",
+        "statefulsets.apps",
+        "daemonsets.apps",
+        "jobs.batch",
+        "cronjobs.batch",
+        "poddisruptionbudgets.policy",
+        "ingresses.networking.k8s.io",
+        "networkpolicies.networking.k8s.io",
+        "endpointslices.discovery.k8s.io",
+        "priorityclasses.scheduling.k8s.io",
+    }
+)
+_KEEPS_STATUS_ON_CREATE = frozenset({"nodes", "namespaces"})
+_NEEDS_VERSION_ON_UPDATE = frozenset(
+    {
+        "leases.coordination.k8s.io",
+        "poddisruptionbudgets.policy",
+        "priorityclasses.scheduling.k8s.io",
+        "endpointslices.discovery.k8s.io",
+    }
+)
+_FIRST_STATUS: dict[str, KubeObject] = {
+    "pods": {"phase": "Pending"},
+    "services": {"loadBalancer": {}},
+    "persistentvolumes": {"phase": "Pending"},
+    "persistentvolumeclaims": {"phase": "Pending"},
+    "poddisruptionbudgets.policy": {
+        "disruptionsAllowed": 0,
+        "currentHealthy": 0,
+        "desiredHealthy": 0,
+        "expectedPods": 0,
+    },
+    "replicasets.apps": {"replicas": 0},
+    "replicationcontrollers": {"replicas": 0},
+    "statefulsets.apps": {"replicas": 0, "availableReplicas": 0},
+    "daemonsets.apps": {
+        "currentNumberScheduled": 0,
+        "numberMisscheduled": 0,
+        "desiredNumberScheduled": 0,
+        "numberReady": 0,
+    },
+    "horizontalpodautoscalers.autoscaling": {"desiredReplicas": 0},
+    "ingresses.networking.k8s.io": {"loadBalancer": {}},
+}
+
+
+def has_status(resource: Resource) -> bool:
+    """Does the resource have a status subresource?"""
+    return "status" in resource.subresources
+
+
+def needs_version_on_update(resource: Resource) -> bool:
+    """Must an update name the resource version that it replaces?"""
+    return resource.key in _NEEDS_VERSION_ON_UPDATE
+
+
+def begin(resource: Resource, obj: KubeObject) -> None:
+    """Generation and status of a new object, in place: nobody creates one that is already working."""
+    if resource.key in _GENERATION:
+        obj["metadata"]["generation"] = 1
+    else:
+        obj["metadata"].pop("generation", None)
+    if has_status(resource) and resource.key not in _KEEPS_STATUS_ON_CREATE:
+        obj["status"] = thaw(_FIRST_STATUS.get(resource.key, {}))
+
+
+def carry_over(resource: Resource, old: KubeObject, new: KubeObject) -> None:
+    """Status and generation of an updated object, in place: the main resource cannot write status."""
+    if has_status(resource):
+        new.pop("status", None)
+        if "status" in old:
+            new["status"] = old["status"]
+    if resource.key in _GENERATION:
+        generation = int(old["metadata"].get("generation") or 0)
+        new["metadata"]["generation"] = generation + 1 if _changed(resource, old, new) else generation
+    else:
+        new["metadata"].pop("generation", None)
+
+
+def _changed(resource: Resource, old: KubeObject, new: KubeObject) -> bool:
+    if _desired(old) != _desired(new):
+        return True
+    return resource.key == "deployments.apps" and (
+        (old["metadata"].get("annotations") or {}) != (new["metadata"].get("annotations") or {})
+    )
+
+
+def _desired(obj: KubeObject) -> KubeObject:
+    return {k: v for k, v in obj.items() if k not in ("metadata", "status", "apiVersion", "kind")}
+
+
+def take_status(resource: Resource, old: KubeObject, new: KubeObject) -> KubeObject:
+    """The result of a write to /status: the old object with the new one's status.
+
+    Annotations and, for pods and nodes, labels may be written with it, as upstream allows.
+    """
+    result = dict(old)
+    result["metadata"] = dict(old["metadata"])
+    result.pop("status", None)
+    if "status" in new:
+        result["status"] = new["status"]
+    writable = ("annotations", "labels") if resource.key in ("pods", "nodes") else ("annotations",)
+    for field in (*writable, "managedFields"):
+        result["metadata"].pop(field, None)
+        if new["metadata"].get(field):
+            result["metadata"][field] = new["metadata"][field]
+    return result

@@ -1,0 +1,93 @@
+"""metadata: names, labels, annotations, owners, finalizers.
+
+Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.kube.objects import KubeObject
+from lab.kube.resources import Resource
+from lab.kube.selectors import is_label_value, is_qualified_name
+from lab.localkube.registry.names import name_problem
+from lab.localkube.registry.validation.causes import Causes
+
+_ANNOTATIONS_LIMIT = 256 * 1024
+_NAME_PART = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_VALUE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
+    "for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+
+
+def check_labels(labels: Mapping[str, Any] | None, path: str, causes: Causes) -> None:
+    """Label keys and values."""
+    for key, value in sorted((labels or {}).items()):
+        if not is_qualified_name(key):
+            causes.invalid(path, key, _NAME_PART)
+        if not is_label_value(value):
+            too_long = len(value) > 63
+            causes.invalid(path, value, "must be no more than 63 characters" if too_long else _VALUE)
+
+
+def check_metadata(resource: Resource, metadata: KubeObject, causes: Causes) -> None:
+    """The metadata of any object."""
+    problem = name_problem(resource.key, metadata["name"])
+    if problem:
+        causes.invalid("metadata.name", metadata["name"], problem)
+    check_labels(metadata.get("labels"), "metadata.labels", causes)
+    size = 0
+    for key, value in sorted((metadata.get("annotations") or {}).items()):
+        size += len(key) + len(value)
+        if not is_qualified_name(key.lower()):
+            causes.invalid("metadata.annotations", key, _NAME_PART)
+    if size > _ANNOTATIONS_LIMIT:
+        causes.found.append(
+            (
+                "metadata.annotations",
+                "FieldValueTooLong",
+                f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes",
+            )
+        )
+    _check_owners(metadata.get("ownerReferences") or (), causes)
+    for finalizer in metadata.get("finalizers") or ():
+        if not is_qualified_name(finalizer):
+            causes.invalid("metadata.finalizers", finalizer, _NAME_PART)
+
+
+def _check_owners(owners: Any, causes: Causes) -> None:
+    controllers = []
+    for index, owner in enumerate(owners):
+        path = f"metadata.ownerReferences[{index}]"
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(field):
+                causes.invalid(f"{path}.{field}", owner.get(field, ""), "must not be empty")
+        if owner.get("controller"):
+            controllers.append(f"{owner.get('kind')}/{owner.get('name')}")
+    if len(controllers) > 1:
+        causes.invalid(
+            "metadata.ownerReferences",
+            owners,
+            "Only one reference can have Controller set to true. "
+            f'Found "true" in references for {controllers[0]} and {controllers[1]}',
+        )
+
+
+def check_metadata_update(old: KubeObject, new: KubeObject, causes: Causes) -> None:
+    """No new finalizers once an object is being deleted."""
+    if not old.get("deletionTimestamp"):
+        return
+    added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
+    if added:
+        causes.forbidden(
+            "metadata.finalizers",
+            "no new finalizers can be added if the object is being deleted, found new finalizers "
+            f"[]string{{{', '.join(repr(a).replace(chr(39), chr(34)) for a in added)}}}",
+        )

@@ -1,0 +1,268 @@
+"""What POST, PUT and PATCH mean.
+
+    read as its type would → own metadata → defaults → validation → store (not in a dry run)
+
+Source: k8s.io/apiserver/pkg/registry/rest/{create,update}.go and pkg/endpoints/handlers/patch.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab.kube import patch as patches
+from lab.kube.objects import KubeObject
+from lab.kube.resources import Resource
+from lab.kube.schema import definition_for
+from lab.kube.status import (
+    StatusError,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    unsupported_media_type,
+)
+from lab.localkube.protocols import WriteOptions
+from lab.localkube.registry import strategy
+from lab.localkube.registry.admission import admit
+from lab.localkube.registry.core import Core
+from lab.localkube.registry.decoding import conform, strict_error, thaw
+from lab.localkube.registry.defaults import apply_defaults
+from lab.localkube.registry.defaults.workloads import select_own_pods
+from lab.localkube.registry.deletion import finalized, require_live_namespace
+from lab.localkube.registry.names import generate_name
+from lab.localkube.registry.scale import scale_of, take_scale
+from lab.localkube.registry.served import SERVICES
+from lab.localkube.registry.validation import validate, validate_update
+
+_ATTEMPTS = 8
+_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+_PATCH_TYPES = (
+    patches.JSON_PATCH,
+    patches.MERGE_PATCH,
+    patches.STRATEGIC_MERGE_PATCH,
+)
+
+
+class Writer:
+    """Creates and changes objects."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def create(
+        self, resource: Resource, namespace: str, obj: KubeObject, options: WriteOptions
+    ) -> KubeObject:
+        """Store a new object. Raises StatusError 400, 403, 404, 409 or 422."""
+        new = self._read(resource, obj, options)
+        metadata = new["metadata"]
+        self._take_namespace(resource, namespace, metadata)
+        if metadata.pop("resourceVersion", None):
+            raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+        self._take_name(resource, metadata)
+        require_live_namespace(self._core, resource, namespace, metadata["name"])
+        for field in (*_SERVER_OWNED, "managedFields"):
+            metadata.pop(field, None)
+        metadata["uid"] = self._core.new_uid()
+        metadata["creationTimestamp"] = self._core.timestamp()
+        strategy.begin(resource, new)
+        apply_defaults(resource.key, new)
+        admit(self._core, resource, new)
+        if resource.key == "jobs.batch":
+            select_own_pods(new)
+        validate(resource, new)
+        if self._core.find(resource, namespace, metadata["name"]) is not None:
+            raise already_exists(resource.plural, resource.group, metadata["name"])
+        if resource.key == SERVICES.key:
+            self._core.addresses.assign(new)
+        return self._core.save(resource, new, dry_run=options.dry_run)
+
+    def update(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        obj: KubeObject,
+        subresource: str,
+        options: WriteOptions,
+    ) -> KubeObject:
+        """Replace an object or a part of it. Raises StatusError 400, 404, 409 or 422."""
+        old = self._core.need(resource, namespace, name)
+        if subresource == "scale":
+            self._check_subresource(resource, subresource)
+            new = self._store_update(resource, old, take_scale(resource, old, obj), "", options)
+            return scale_of(new)
+        new = self._read(resource, obj, options)
+        given = new["metadata"].get("name") or name
+        if given != name:
+            raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+        new["metadata"]["name"] = name
+        self._take_namespace(resource, namespace, new["metadata"])
+        return self._store_update(resource, old, new, subresource, options)
+
+    def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Any,
+        content_type: str,
+        subresource: str,
+        options: WriteOptions,
+    ) -> KubeObject:
+        """Change an object by a patch. Raises StatusError 400, 404, 409, 415 or 422."""
+        content_type = content_type.split(";")[0].strip()
+        if content_type not in _PATCH_TYPES:
+            raise unsupported_media_type(
+                "the body of the request was in an unknown format - accepted media types include: "
+                + ", ".join(_PATCH_TYPES)
+            )
+        old = self._core.need(resource, namespace, name)
+        base = scale_of(old) if subresource == "scale" else old
+        patched = self._patched(resource, base, patch, content_type)
+        if not isinstance(patched, dict):
+            raise bad_request("the patched document is not an object")
+        if options.field_validation == "Strict" and subresource != "scale":
+            self._check_patch(resource, patched, patch)
+        return self.update(resource, namespace, name, patched, subresource, options)
+
+    @staticmethod
+    def _patched(resource: Resource, base: KubeObject, patch: Any, content_type: str) -> Any:
+        try:
+            if content_type == patches.JSON_PATCH:
+                return patches.json_patch(thaw(base), patch)
+            if content_type == patches.MERGE_PATCH:
+                if not isinstance(patch, dict):
+                    raise patches.MalformedPatchError("error decoding patch: a merge patch is a map")
+                return patches.merge_patch(base, patch)
+            schema = definition_for(resource.group, resource.version, resource.kind)
+            return patches.strategic_merge_patch(base, patch, schema)
+        except patches.MalformedPatchError as error:
+            raise bad_request(str(error)) from error
+        except patches.PatchError as error:
+            message = "the server rejected our request due to an error in our request"
+            raise StatusError(422, "Invalid", message, details={}) from error
+
+    @staticmethod
+    def _check_patch(resource: Resource, patched: KubeObject, patch: Any) -> None:
+        _, unknown = conform(patched, resource.group, resource.version, resource.kind)
+        if unknown:
+            message = f'Invalid value: "{patch}": strict decoding error: {", ".join(unknown)}'
+            raise invalid("", "", "", [("patch", "FieldValueInvalid", message)])
+
+    def _read(self, resource: Resource, obj: KubeObject, options: WriteOptions) -> KubeObject:
+        """A fresh, typed copy with apiVersion, kind and metadata."""
+        if not isinstance(obj, dict):
+            raise bad_request("the body is not a Kubernetes object")
+        kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
+        if (kind, version) != (resource.kind, resource.api_version):
+            raise bad_request(
+                f"the object provided is unrecognized (must be of type {resource.kind}): "
+                f"couldn't handle {version}, Kind={kind}"
+            )
+        new, unknown = conform(obj, resource.group, resource.version, resource.kind)
+        if unknown and options.field_validation == "Strict":
+            raise strict_error(resource.kind, resource.version, unknown)
+        if options.field_validation == "Warn":
+            options.warnings.extend(unknown)
+        new.pop("apiVersion", None)
+        new.pop("kind", None)
+        metadata = new.pop("metadata", None) or {}
+        return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata, **new}
+
+    @staticmethod
+    def _take_namespace(resource: Resource, namespace: str, metadata: KubeObject) -> None:
+        if not resource.namespaced:
+            metadata.pop("namespace", None)
+            return
+        if not namespace:
+            raise bad_request("an empty namespace may not be set during creation")
+        if metadata.setdefault("namespace", namespace) not in ("", namespace):
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        metadata["namespace"] = namespace
+
+    def _take_name(self, resource: Resource, metadata: KubeObject) -> None:
+        if metadata.get("name"):
+            return
+        base = metadata.get("generateName")
+        if not base:
+            message = "Required value: name or generateName is required"
+            raise invalid(
+                resource.kind, resource.group, "", [("metadata.name", "FieldValueRequired", message)]
+            )
+        for _ in range(_ATTEMPTS):
+            name = generate_name(base, self._core.chance)
+            if self._core.find(resource, metadata.get("namespace", ""), name) is None:
+                break
+        metadata["name"] = name
+
+    @staticmethod
+    def _check_subresource(resource: Resource, subresource: str) -> None:
+        if subresource and subresource not in resource.subresources:
+            raise StatusError(404, "NotFound", "the server could not find the requested resource", details={})
+
+    def _store_update(
+        self, resource: Resource, old: KubeObject, new: KubeObject, subresource: str, options: WriteOptions
+    ) -> KubeObject:
+        self._check_subresource(resource, subresource)
+        self._check_version(resource, old, new)
+        if subresource == "status":
+            new = strategy.take_status(resource, old, new)
+        elif subresource == "finalize":
+            new = self._take_finalizers(old, new)
+        self._own_metadata(old, new)
+        if not subresource:
+            strategy.carry_over(resource, old, new)
+            if resource.key == SERVICES.key:
+                self._core.addresses.assign(new, old)
+            apply_defaults(resource.key, new)
+            strategy.carry_over(resource, old, new)
+            validate(resource, new)
+            validate_update(resource, old, new)
+        if finalized(resource, new):
+            return self._core.erase(resource, new, dry_run=options.dry_run)
+        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if new == old:
+            return old
+        return self._core.save(resource, new, dry_run=options.dry_run)
+
+    @staticmethod
+    def _check_version(resource: Resource, old: KubeObject, new: KubeObject) -> None:
+        name = old["metadata"]["name"]
+        version = new["metadata"].get("resourceVersion")
+        if not version and strategy.needs_version_on_update(resource):
+            message = "Invalid value: 0x0: must be specified for an update"
+            raise invalid(
+                resource.kind,
+                resource.group,
+                name,
+                [("metadata.resourceVersion", "FieldValueInvalid", message)],
+            )
+        if version and version != old["metadata"]["resourceVersion"]:
+            raise conflict(resource.plural, resource.group, name)
+        uid = new["metadata"].get("uid")
+        if uid and uid != old["metadata"]["uid"]:
+            mine = old["metadata"]["uid"]
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {mine}"
+            raise conflict(resource.plural, resource.group, name, why)
+
+    @staticmethod
+    def _take_finalizers(old: KubeObject, new: KubeObject) -> KubeObject:
+        finalizers = (new.get("spec") or {}).get("finalizers") or []
+        spec = {k: v for k, v in (old.get("spec") or {}).items() if k != "finalizers"}
+        return old | {
+            "metadata": dict(old["metadata"]),
+            "spec": spec | ({"finalizers": finalizers} if finalizers else {}),
+        }
+
+    @staticmethod
+    def _own_metadata(old: KubeObject, new: KubeObject) -> None:
+        for field in (*_SERVER_OWNED, "generation", "generateName"):
+            if field in old["metadata"]:
+                new["metadata"][field] = old["metadata"][field]
+            else:
+                new["metadata"].pop(field, None)
+        for field in ("labels", "annotations", "finalizers", "ownerReferences", "managedFields"):
+            if not new["metadata"].get(field):
+                new["metadata"].pop(field, None)
