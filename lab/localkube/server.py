@@ -68,9 +68,9 @@ class Settings:
         return f"https://{self.host}:{PORT}"
 
     @property
-    def service_range(self) -> str:
-        """The network that cluster IPs come from."""
-        return f"127.{self.block}.200.0/21"
+    def service_range(self) -> list[str]:
+        """The addresses that cluster IPs come from."""
+        return [f"127.{self.block}.{c}.{d}" for c in range(200, 251) for d in range(1, 255)]
 
     @property
     def kubeconfig(self) -> Path:
