@@ -128,7 +128,7 @@ def _taken(block: int) -> bool:
 def _left_processes(home: Path) -> list[tuple[int, float]]:
     """Pod processes that a killed localkube recorded and may have left: (pid, start time)."""
     try:
-        recorded = json.loads((home / "processes.json").read_text())
+        recorded = json.loads((home / "kubelet" / "processes.json").read_text())
     except (OSError, ValueError):
         return []
     entries = recorded.values() if isinstance(recorded, dict) else recorded
