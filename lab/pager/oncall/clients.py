@@ -1,0 +1,185 @@
+"""The human's tools: the pager, Prometheus, kubectl's API, and the telephone to the developers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import aiohttp
+
+from lab.core.clock import rfc3339
+from lab.core.incident import Action, Incident
+from lab.kube.client import KubeClient
+from lab.kube.status import StatusError
+
+HUMAN = "human:oncall"
+SHOP = "shop"
+_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
+
+
+class Pager(Protocol):
+    """What the human uses of the pager. Every method raises ConnectionError when it does not answer."""
+
+    async def incidents(self, status: str = "open") -> list[Incident]: ...
+    async def incident(self, identity: str) -> Incident: ...
+    async def acknowledge(self, identity: str) -> None: ...
+    async def add_action(self, identity: str, action: Action) -> None: ...
+    async def add_note(self, identity: str, text: str) -> None: ...
+    async def escalate(self, identity: str, summary: str, evidence: Any) -> None: ...
+    async def post_status(self, text: str, identity: str) -> None: ...
+    async def has_webhooks(self) -> bool: ...
+
+
+class Cluster(Protocol):
+    """What the human does to the cluster, with rights of its own."""
+
+    async def delete_pod(self, name: str) -> bool:
+        """Delete a pod of the shop; False when it is gone already. Raises ConnectionError, StatusError."""
+
+    async def control(self) -> Mapping[str, str] | None:
+        """Mode and kill switch; None when they cannot be read."""
+
+
+class Developers(Protocol):
+    """The people who own the worker's code."""
+
+    async def fix_hung_workers(self) -> int:
+        """Deploy a fix; how many causes it took away. Raises ConnectionError."""
+
+
+class HttpJson:
+    """JSON over HTTP with one base URL; every failure is a ConnectionError that says what was asked."""
+
+    def __init__(self, base: str, token: str = "") -> None:
+        self._base = base.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(
+        self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None
+    ) -> Any:
+        """One request; the decoded answer. Raises ConnectionError."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False, headers=self._headers)
+        try:
+            async with self._session.request(
+                method, self._base + path, json=body, params=dict(query or {})
+            ) as answer:
+                if answer.status >= 400:
+                    text = (await answer.text())[:300]
+                    raise ConnectionError(f"{method} {path}: {answer.status} {text}")
+                return await answer.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ConnectionError(f"{method} {self._base}{path}: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+class HttpPager(HttpJson):
+    """The pager over its API."""
+
+    async def incidents(self, status: str = "open") -> list[Incident]:
+        answer = await self.call("GET", "/api/v1/incidents", query={"status": status})
+        return [Incident.from_dict(item) for item in answer["incidents"]]
+
+    async def incident(self, identity: str) -> Incident:
+        return Incident.from_dict(await self.call("GET", _path(identity)))
+
+    async def acknowledge(self, identity: str) -> None:
+        await self.call("POST", _path(identity, "acknowledge"), {"by": HUMAN})
+
+    async def add_action(self, identity: str, action: Action) -> None:
+        await self.call("POST", _path(identity, "actions"), action.as_dict())
+
+    async def add_note(self, identity: str, text: str) -> None:
+        await self.call("POST", _path(identity, "notes"), {"by": HUMAN, "text": text})
+
+    async def escalate(self, identity: str, summary: str, evidence: Any) -> None:
+        body = {"by": HUMAN, "summary": summary, "evidence": evidence}
+        await self.call("POST", _path(identity, "escalations"), body)
+
+    async def post_status(self, text: str, identity: str) -> None:
+        await self.call("POST", "/api/v1/status", {"by": HUMAN, "text": text, "incident": identity})
+
+    async def has_webhooks(self) -> bool:
+        return bool((await self.call("GET", "/api/v1/webhooks"))["webhooks"])
+
+
+class HttpPrometheus(HttpJson):
+    """Prometheus' query API."""
+
+    async def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each series of an instant query. Raises ConnectionError."""
+        answer = await self.call("GET", "/api/v1/query", query={"query": expression})
+        result = answer["data"]["result"]
+        return [(dict(series["metric"]), float(series["value"][1])) for series in result]
+
+
+class KubeCluster:
+    """The cluster over the Kubernetes API, not through the gateway: a person has a kubeconfig."""
+
+    def __init__(self, kube: KubeClient) -> None:
+        self._kube = kube
+
+    async def delete_pod(self, name: str) -> bool:
+        """Delete a pod of the shop; False when it is gone already. Raises ConnectionError, StatusError."""
+        try:
+            await self._kube.delete("pods", name, SHOP)
+        except StatusError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
+    async def control(self) -> Mapping[str, str] | None:
+        """Mode and kill switch; None when they cannot be read."""
+        try:
+            found = await self._kube.get("configmaps", "automation-control", "lab-system")
+        except (StatusError, ConnectionError, TimeoutError):
+            return None
+        data = found.get("data")
+        return dict(data) if isinstance(data, dict) else None
+
+
+class FaultsDevelopers(HttpJson):
+    """Developers whose fix is to take the injected cause away: `DELETE /api/v1/faults?name=hung-workers`.
+
+    A real developer would find the deadlock and ship a release; in the lab the deadlock is a fault, and this
+    is the only place where anybody but the user ends one. It is used for a partition that a restart does not
+    cure, and for nothing else.
+    """
+
+    async def fix_hung_workers(self) -> int:
+        """Deploy the fix; how many causes it took away. Raises ConnectionError."""
+        answer = await self.call("DELETE", "/api/v1/faults", query={"name": "hung-workers"})
+        entries = answer.get("entries") if isinstance(answer, dict) else answer
+        return len(entries or ())
+
+
+def _path(identity: str, rest: str = "") -> str:
+    path = f"/api/v1/incidents/{quote(identity, safe='')}"
+    return f"{path}/{rest}" if rest else path
+
+
+def human_action(
+    action: str, started: datetime, ended: datetime, *, pod: str = "", reason: str = "", outcome: str = ""
+) -> Action:
+    """An action of the human, in the core's words."""
+    target: dict[str, Any] = {"kind": "Pod", "namespace": SHOP, "name": pod} if pod else {}
+    return Action.from_dict(
+        {
+            "by": HUMAN,
+            "action": action,
+            "target": target,
+            "reason": reason,
+            "startedAt": rfc3339(started),
+            "endedAt": rfc3339(ended),
+            "outcome": outcome,
+        }
+    )
