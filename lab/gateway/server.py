@@ -45,9 +45,12 @@ class Front:
         return await _respond(request, answer)
 
     async def drain(self) -> None:
-        """Give mutations whose clients left a moment to be recorded."""
+        """Give mutations whose clients left a moment to be recorded, then end them."""
         if self._orphans:
-            await asyncio.wait(self._orphans, timeout=_DRAIN_SECONDS)
+            _, late = await asyncio.wait(self._orphans, timeout=_DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _abandon(self, exchange: Exchange, task: asyncio.Task[Answer]) -> None:
         if not exchange.mutating:
@@ -100,9 +103,16 @@ def server_context(folder: Path) -> ssl.SSLContext:
 
 
 async def start_front(front: Front, host: str, port: int, context: ssl.SSLContext | None) -> web.ServerRunner:
-    """Listen. The runner's `cleanup` ends it. Raises OSError when the address is taken."""
+    """Listen. The runner's `cleanup` ends it. Raises NotReadyError when the address cannot be bound."""
     server = web.Server(front.handle, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=0.5)
     await runner.setup()
-    await web.TCPSite(runner, host, port, ssl_context=context, reuse_address=True).start()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=context, reuse_address=True).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise NotReadyError(
+            f"the gateway cannot listen on {host}:{port}: {error.strerror}",
+            hint="another process has the address",
+        ) from error
     return runner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,7 +98,12 @@ class Upstream:
         )
         try:
             return await self.pool().request(
-                method, self.url(url), headers=headers, data=body, timeout=timeout, allow_redirects=False
+                method,
+                self.url(url),
+                headers=headers,
+                data=io.BytesIO(body) if body else None,
+                timeout=timeout,
+                allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise service_unavailable(
