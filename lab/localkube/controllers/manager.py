@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from lab.core.clock import Clock
-from lab.kube.resources import Resource, builtin
+from lab.kube.resources import Resource
 from lab.kube.status import StatusError
 from lab.localkube.controllers.accounts import AccountController
 from lab.localkube.controllers.base import ANY, Context, Controller
@@ -27,9 +27,6 @@ from lab.localkube.controllers.sweep import EventSweeper, PodSweeper
 from lab.localkube.protocols import Registry, WatchEvent
 
 log = logging.getLogger(__name__)
-
-NAMESPACES = builtin("Namespace")
-SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 Factory = Callable[[Context], Controller]
 
@@ -81,7 +78,6 @@ class Controllers:
 
     async def run(self) -> None:
         """Control the cluster until cancelled."""
-        self._ensure_namespaces()
         unsubscribe = self._registry.subscribe(self._changed)
         try:
             for resource, obj in self._cache.load(self._registry):
@@ -95,15 +91,6 @@ class Controllers:
             unsubscribe()
             for controller in self._controllers:
                 controller.queue.close()
-
-    def _ensure_namespaces(self) -> None:
-        for name in SYSTEM_NAMESPACES:
-            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            try:
-                self._registry.create(NAMESPACES, "", namespace)
-            except StatusError as error:
-                if error.code != 409:
-                    raise
 
     def _changed(self, resource: Resource, event: WatchEvent) -> None:
         if event.type in ("BOOKMARK", "ERROR"):
