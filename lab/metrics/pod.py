@@ -97,9 +97,7 @@ async def serve(
     """
     stop = stop or asyncio.Event()
     add_probes(app, ready=ready, registry=registry)
-    runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=True
-    )
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     restore = _stop_on_signals(stop)
     try:

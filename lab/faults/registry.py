@@ -1,0 +1,19 @@
+"""Every fault there is. One that is not in this list does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lab.core.fault import FaultSpec
+from lab.faults.fault import Fault
+from lab.faults.hung_workers import HungWorkers
+from lab.faults.slow_worker import SlowWorker
+
+_ALL: tuple[Fault, ...] = (HungWorkers(), SlowWorker())
+
+FAULTS: Mapping[str, Fault] = MappingProxyType({fault.spec.name: fault for fault in _ALL})
+"""Name to fault."""
+
+SPECS: Mapping[str, FaultSpec] = MappingProxyType({name: fault.spec for name, fault in FAULTS.items()})
+"""Name to what the catalogue shows."""

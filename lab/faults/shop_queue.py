@@ -1,0 +1,111 @@
+"""The injector's hands: who holds which partition, and the rows of chaos.directives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString, Protocol
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from lab.faults.fault import NAMESPACE, Directive, Partition
+from lab.kube.client import KubeClient
+from lab.kube.objects import name_of
+
+_OPTIONS = "-c statement_timeout=5000"
+
+
+class ShopQueue:
+    """One connection to the shop's database, opened again after it broke. Raises psycopg.Error."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.AsyncConnection | None = None
+        self._opening = asyncio.Lock()
+
+    async def partitions(self) -> list[Partition]:
+        """All partitions; a holder whose lease has run out does not count."""
+        rows = await self._rows(
+            "SELECT partition, share, CASE WHEN lease_expires > clock_timestamp() THEN holder END"
+            " FROM shop.partitions ORDER BY partition"
+        )
+        return [Partition(*row) for row in rows]
+
+    async def directives(self) -> set[str]:
+        """Identities of all that is asked now."""
+        return {str(row[0]) for row in await self._rows("SELECT id FROM chaos.directives")}
+
+    async def ask(self, directives: Mapping[str, Directive]) -> None:
+        """Ask; what is asked already under that identity stays."""
+        for identity, directive in directives.items():
+            await self._rows(
+                "INSERT INTO chaos.directives (id, mode, pod, partition, parameters)"
+                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
+                (
+                    identity,
+                    directive.mode,
+                    directive.pod,
+                    directive.partition,
+                    Jsonb(dict(directive.parameters)),
+                ),
+            )
+
+    async def withdraw(self, identities: Sequence[str]) -> None:
+        """Ask no longer; what is not asked anyway is no error."""
+        if identities:
+            await self._rows("DELETE FROM chaos.directives WHERE id = ANY(%s)", (list(identities),))
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _rows(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        connection = await self._open()
+        cursor = await connection.execute(statement, parameters or None)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def _open(self) -> psycopg.AsyncConnection:
+        async with self._opening:
+            if self._connection is None or self._connection.closed:
+                self._connection = await psycopg.AsyncConnection.connect(
+                    self._url,
+                    autocommit=True,
+                    application_name="faults",
+                    connect_timeout=3,
+                    tcp_user_timeout=5000,
+                    options=_OPTIONS,
+                )
+            return self._connection
+
+
+class Victims(Protocol):
+    """Who is still there. Raises ConnectionError, TimeoutError, StatusError or psycopg.Error."""
+
+    async def alive(self) -> set[str]:
+        """Names of the worker pods that exist and are not being deleted."""
+
+
+class PodVictims:
+    """As the Kubernetes API says."""
+
+    def __init__(self, kube: KubeClient) -> None:
+        self._kube = kube
+
+    async def alive(self) -> set[str]:
+        """List the pods of the shop's workers."""
+        found = await self._kube.list("pods", NAMESPACE, label_selector="app=worker")
+        return {name_of(pod) for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]}
+
+
+class HolderVictims:
+    """Outside a cluster: whoever holds a partition is there."""
+
+    def __init__(self, queue: ShopQueue) -> None:
+        self._queue = queue
+
+    async def alive(self) -> set[str]:
+        """Read the holders."""
+        return {partition.holder for partition in await self._queue.partitions() if partition.holder}

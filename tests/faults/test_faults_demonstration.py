@@ -1,0 +1,131 @@
+"""Each fault on the running shop: its damage, seen by a customer, and how the damage goes away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from shop_pods import Pod, Pods, until
+
+from lab.shop.load import customers
+
+BUSY = 0
+
+
+class Shop:
+    """payments, api and one worker on the busiest partition; nobody works on the others."""
+
+    def __init__(self, pods: Pods) -> None:
+        self.pods = pods
+        self.api: Pod
+        self.worker: Pod
+
+    async def open(self, **env: str) -> Shop:
+        payments = await self.pods.start("lab.shop.payments", "payments-1")
+        self.api = await self.pods.start("lab.shop.api", "api-1", PAYMENTS_URL=payments.base)
+        self.worker = await self.pods.start("lab.shop.worker", "worker-a", **env)
+        await until(self.sells, "the shop sells")
+        with psycopg.connect(self.pods.common["DATABASE_URL"], autocommit=True) as database:
+            database.execute(
+                "UPDATE shop.partitions SET holder = 'elsewhere', lease_expires = 'infinity'"
+                " WHERE partition > 0"
+            )
+        return self
+
+    async def order(self) -> int:
+        body = {"customer": customers()[BUSY][0], "amountCents": 500}
+        async with self.pods.session.post(f"{self.api.base}/orders", json=body) as answer:
+            return answer.status
+
+    async def sells(self) -> bool:
+        return await self.order() == 201
+
+    async def late(self) -> bool:
+        return await self.order() == 202
+
+    async def probes(self) -> tuple[int, int]:
+        return await self.pods.status(self.worker, "/healthz"), await self.pods.status(self.worker, "/readyz")
+
+    async def queue(self, what: str) -> float:
+        return await self.pods.metric(self.api, f"shop_queue_{what}", partition=str(BUSY)) or 0.0
+
+    async def empty(self) -> bool:
+        return await self.queue("orders") == 0
+
+    async def restart(self, name: str) -> None:
+        await self.worker.stop()
+        self.worker = await self.pods.start("lab.shop.worker", name)
+
+
+async def test_hung_workers_by_restart(pods: Pods, faults_api: Any) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    [entry] = await faults.inject("hung-workers", parameters={"partition": BUSY})
+    assert entry["target"] == {"kind": "Pod", "namespace": "shop", "name": "worker-a", "partition": BUSY}
+    assert (entry["state"], entry["decoy"]) == ("active", False)
+    assert entry["plannedAt"] <= entry["appliedAt"]
+    await until(shop.late, "orders are late")
+    assert await shop.probes() == (200, 200)
+    assert await pods.metric(faults.pod, "toil_faults_active", fault="hung-workers") == 1
+    await shop.restart("worker-b")
+    await until(shop.sells, "the new pod sells")
+    await until(shop.empty, "the queue drains")
+    await until(lambda: faults.state(entry["id"], "undone"), "the journal notices the restart")
+    assert (await faults.entry(entry["id"]))["undoneBy"] == "restart"
+    assert await pods.metric(faults.pod, "toil_faults_active", fault="hung-workers") == 0
+
+
+async def test_hung_workers_recurring_comes_back_until_healed(pods: Pods, faults_api: Any) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    [entry] = await faults.inject("hung-workers", parameters={"partition": BUSY, "recurring": True})
+    await until(shop.late, "orders are late")
+    await shop.restart("worker-b")
+
+    async def holds() -> bool:
+        held = await pods.metric(shop.worker, "shop_worker_partition_info", partition=str(BUSY))
+        return held == 1
+
+    await until(holds, "the new pod has the partition")
+    assert await shop.late()
+    assert await faults.state(entry["id"], "active")
+    status, answer = await faults.call("DELETE", f"faults/{entry['id']}")
+    assert (status, answer["entries"][0]["undoneBy"]) == (200, "heal")
+    await until(shop.sells, "healed, the same pod sells")
+
+
+async def test_hung_workers_by_lease(pods: Pods, faults_api: Any) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    [entry] = await faults.inject("hung-workers", forSeconds=4, parameters={"partition": BUSY})
+    await until(shop.late, "orders are late")
+    await until(lambda: faults.state(entry["id"], "undone"), "the lease ends")
+    assert (await faults.entry(entry["id"]))["undoneBy"] == "lease"
+    await until(shop.sells, "the shop sells")
+
+
+async def test_slow_worker_ages_below_the_alert_and_drains(pods: Pods, faults_api: Any) -> None:
+    shop = await Shop(pods).open()
+    load = await pods.start("lab.shop.load", "load-1", API_URL=shop.api.base, ORDERS_PER_SECOND="16")
+    faults = await faults_api()
+    [entry] = await faults.inject("slow-worker", parameters={"partition": BUSY})
+    assert entry["decoy"] is True
+    ages: list[float] = []
+    progress: set[float] = set()
+
+    async def rose_and_fell() -> bool:
+        ages.append(await shop.queue("oldest_order_age_seconds"))
+        last = await pods.metric(
+            shop.worker, "shop_worker_last_progress_timestamp_seconds", partition=str(BUSY)
+        )
+        progress.add(last or 0.0)
+        return max(ages) > 1.3 and ages[-1] < max(ages) - 0.8
+
+    await until(rose_and_fell, "the queue ages and drains by itself")
+    assert max(ages) < 3.0
+    assert len(progress) >= 3
+    assert await shop.probes() == (200, 200)
+    await faults.call("DELETE", "faults?name=slow-worker")
+    assert await load.stop() == 0
+    await until(shop.empty, "the queue is empty")
+    assert await shop.sells()
