@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 from aiohttp import web
+from multidict import MultiMapping
 
 from lab.core.clock import Clock
 from lab.kube.objects import KubeObject
@@ -39,15 +40,7 @@ async def stream_watch(
     if initial is not None and not truthy(initial) and not since:
         since = registry.list(resource, namespace, limit=1).rv
     seconds = integer(query, "timeoutSeconds") or random.SystemRandom().randint(SHORTEST, LONGEST)
-    events = registry.watch(
-        resource,
-        namespace,
-        since=since,
-        label_selector=query.get("labelSelector", ""),
-        field_selector=field_selector,
-        send_initial_events=truthy(initial),
-        bookmarks=truthy(query.get("allowWatchBookmarks")),
-    )
+    events = _begin(registry, resource, namespace, since, field_selector, query)
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
     try:
@@ -63,6 +56,43 @@ async def stream_watch(
             await close()
     await response.write_eof()
     return response
+
+
+def _begin(
+    registry: Registry,
+    resource: Resource,
+    namespace: str,
+    since: int | None,
+    field_selector: str,
+    query: MultiMapping[str],
+) -> AsyncIterator[WatchEvent]:
+    try:
+        return registry.watch(
+            resource,
+            namespace,
+            since=since,
+            label_selector=query.get("labelSelector", ""),
+            field_selector=field_selector,
+            send_initial_events=truthy(query.get("sendInitialEvents")),
+            bookmarks=truthy(query.get("allowWatchBookmarks")),
+        )
+    except StatusError as error:
+        if error.code != 410:
+            raise
+        return _Expired(error)  # upstream begins the stream and says so in it
+
+
+class _Expired:
+    """A watch that begins with its error."""
+
+    def __init__(self, error: StatusError) -> None:
+        self._error = error
+
+    def __aiter__(self) -> _Expired:
+        return self
+
+    async def __anext__(self) -> WatchEvent:
+        raise self._error
 
 
 async def _pump(
