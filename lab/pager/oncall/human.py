@@ -65,6 +65,8 @@ class Memory:
     """What the human keeps in mind. All of it may be lost in a restart without harm."""
 
     looks: int = 0
+    mine: set[str] = field(default_factory=set)
+    """Incidents that the human has turned to."""
     not_before: dict[str, datetime] = field(default_factory=dict)
     in_vain: dict[str, datetime] = field(default_factory=dict)
     """Partition to when a restart did not help."""
@@ -111,6 +113,7 @@ class OnCall:
         if await self._deploy_due_fix():
             return True
         incidents = await self._pager.incidents()
+        self._forget({incident.id for incident in incidents})
         if not incidents:
             return False
         found = next_incident(
@@ -118,8 +121,17 @@ class OnCall:
         )
         if found is None:
             return False
-        await self._work_on(*found)
+        try:
+            await self._work_on(*found)
+        except Failure:
+            self._come_back(found[0], SECOND_LOOK_LAB_MINUTES)  # others must not wait for a broken tool
+            raise
         return True
+
+    def _forget(self, still_open: set[str]) -> None:
+        self.memory.mine &= still_open
+        for identity in self.memory.not_before.keys() - still_open:
+            del self.memory.not_before[identity]
 
     async def _duty(self) -> Duty:
         control = await self._cluster.control()
@@ -132,7 +144,7 @@ class OnCall:
     async def _work_on(self, incident: Incident, called: datetime) -> None:
         number = self.memory.looks
         self.memory.looks += 1
-        if incident.acknowledged_by != HUMAN:
+        if incident.id not in self.memory.mine and incident.acknowledged_by != HUMAN:
             delay = self._pace.seconds(ACKNOWLEDGE, number, "acknowledge")
             await self._sleep_until(called + timedelta(seconds=delay))
             if not (await self._pager.incident(incident.id)).is_open:
@@ -140,6 +152,7 @@ class OnCall:
                 return
             await self._pager.acknowledge(incident.id)
             log.info("acknowledged %s %s", incident.id, incident.alertname)
+        self.memory.mine.add(incident.id)
         if incident.alertname == WAITING and is_partition(incident.labels.get("partition", "")):
             await self._follow_runbook(incident, incident.labels["partition"], number)
         else:
@@ -251,6 +264,8 @@ class OnCall:
         now = self._clock.now()
         for partition, (due, identity) in list(self.memory.fixes.items()):
             if due <= now:
+                retry = timedelta(seconds=self._scale.real(minutes=1))
+                self.memory.fixes[partition] = (now + retry, identity)  # in case the next line fails
                 count = await self._developers.fix_hung_workers()
                 del self.memory.fixes[partition]
                 self.memory.in_vain.pop(partition, None)
@@ -264,7 +279,7 @@ class OnCall:
     # Everything else
 
     async def _glance(self, incident: Incident, number: int) -> None:
-        """A page whose runbook says: look, write down, and leave it to the page of the cause or to its owner."""
+        """A page whose runbook says: look, note it, leave it to the page of the cause or to its owner."""
         started = self._clock.now()
         await self._clock.sleep(self._pace.seconds(GLANCE, number, "glance"))
         reason = {

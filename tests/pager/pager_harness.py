@@ -1,0 +1,117 @@
+"""A pager on a real socket, and clocks that tests move."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from lab.core.clock import SystemClock, TimeScale
+from lab.metrics.pod import add_probes
+from lab.pager.server import pager_app
+
+SCALE = TimeScale(60.0)
+
+
+class VirtualClock:
+    """Time that passes only when somebody sleeps, and then at once."""
+
+    def __init__(self) -> None:
+        self.instant = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def monotonic(self) -> float:
+        return self.instant.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.instant += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        self.instant += timedelta(seconds=seconds)
+
+
+class PagerAt:
+    """A running pager and a session to it."""
+
+    def __init__(self, base: str, session: aiohttp.ClientSession) -> None:
+        self.base = base
+        self._session = session
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, expect: int = 200, headers: Any = None
+    ) -> Any:
+        async with self._session.request(method, self.base + path, json=body, headers=headers) as answer:
+            text = await answer.text()
+            assert answer.status == expect, f"{method} {path}: {answer.status} {text}"
+            return await answer.json() if "json" in answer.headers.get("Content-Type", "") else text
+
+    async def raw(self, method: str, path: str, data: bytes) -> tuple[int, str]:
+        async with self._session.request(method, self.base + path, data=data) as answer:
+            return answer.status, await answer.text()
+
+    async def incidents(self, status: str = "all") -> list[dict[str, Any]]:
+        return list((await self.call("GET", f"/api/v1/incidents?status={status}"))["incidents"])
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """The application on a free port of loopback; its base URL."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def running_pager(
+    data: Path | None = None, *, token: str = "", clock: Any = None, scale: TimeScale = SCALE
+) -> AsyncIterator[PagerAt]:
+    app = pager_app(
+        clock=clock or SystemClock(),
+        scale=scale,
+        registry=(registry := CollectorRegistry()),
+        data=data,
+        admin_token=token,
+        external_url="http://pager.test",
+    )
+    add_probes(app, ready=None, registry=registry)
+    async with serving(app) as base, aiohttp.ClientSession() as session:
+        yield PagerAt(base, session)
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+    """The first truthy answer of the condition; fails when there is none in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        answer = await condition()
+        if answer:
+            return answer
+        assert asyncio.get_running_loop().time() < deadline, f"not true within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+def alert(name: str = "OrdersWaitingTooLong", *, ends_in: float = 20.0, **labels: str) -> dict[str, Any]:
+    """A firing alert as Prometheus sends it."""
+    now = datetime.now(UTC)
+    return {
+        "labels": {"alertname": name, "severity": "critical", **labels},
+        "annotations": {"summary": "Orders wait", "runbook_url": "docs/runbooks.md"},
+        "startsAt": now.isoformat(),
+        "endsAt": (now + timedelta(seconds=ends_in)).isoformat(),
+        "generatorURL": "http://prometheus.test/graph?g0.expr=x",
+    }
