@@ -1,0 +1,136 @@
+"""How incidents were handled, read from the pager's incidents and the fault journal. Lab minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lab.core.clock import TimeScale
+from lab.core.fault import JournalEntry
+from lab.core.incident import NO_ACTION, Action, Incident
+from lab.economics.statistics import Interval, bootstrap, fmean, median, percentile
+
+HUMAN, AUTOMATION, NOBODY = "human", "automation", "nobody"
+_GOOD = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """One incident. handled_by: who made the last successful action. The minutes are lab minutes, None when
+    it did not come to that. hands_on_minutes: what it took of people's time, 0 when nobody was busy."""
+
+    incident: str
+    alertname: str
+    handled_by: str
+    acknowledge_minutes: float | None
+    resolve_minutes: float | None
+    hands_on_minutes: float
+    attempts: int
+    failures: int
+    escalated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A sample of incidents in figures. `incidents` counts all, the durations those that were resolved.
+
+    hands_on_*: minutes of people's time per incident. recovery_*: minutes from the moment a fault began to
+    bite until it was gone, whoever noticed. An absent figure (nothing to measure) is None.
+    """
+
+    incidents: int
+    resolved: int
+    by_human: int
+    by_automation: int
+    escalated: int
+    resolve_median: float | None
+    resolve_p95: float | None
+    resolve_interval: Interval | None
+    hands_on_median: float | None
+    hands_on_mean: float | None
+    hands_on_interval: Interval | None
+    hands_on_total: float
+    faults: int
+    recovery_median: float | None
+    recovery_p95: float | None
+    recovery_interval: Interval | None
+
+
+def is_human(by: str) -> bool:
+    """Does an actor's name say that it is a person? People are `human:<name>`."""
+    return by == HUMAN or by.startswith(f"{HUMAN}:")
+
+
+def handlings(incidents: Iterable[Mapping[str, Any]], scale: TimeScale) -> tuple[Handling, ...]:
+    """Read the pager's incidents. Raises KeyError or ValueError when one is not in the wire form."""
+    return tuple(_handling(Incident.from_dict(incident), scale) for incident in incidents)
+
+
+def recovery_minutes(journal: Iterable[Mapping[str, Any]], scale: TimeScale) -> tuple[float, ...]:
+    """For every real fault (no decoy) that bit and is over: how long it lasted, in lab minutes.
+
+    A fault whose lease ran out was cured by nobody, and is left out.
+    """
+    found = []
+    for entry in map(JournalEntry.from_dict, journal):
+        if entry.decoy or entry.applied_at is None or entry.undone_at is None or entry.undone_by == "lease":
+            continue
+        found.append(scale.lab_minutes((entry.undone_at - entry.applied_at).total_seconds()))
+    return tuple(found)
+
+
+def measure(
+    incidents: Iterable[Mapping[str, Any]],
+    journal: Iterable[Mapping[str, Any]],
+    scale: TimeScale,
+    seed: int = 1,
+) -> Measured:
+    """The figures of a run. `seed` makes the intervals repeatable."""
+    handled = handlings(incidents, scale)
+    resolve = [h.resolve_minutes for h in handled if h.resolve_minutes is not None]
+    hands_on = [h.hands_on_minutes for h in handled]
+    recovery = recovery_minutes(journal, scale)
+    return Measured(
+        incidents=len(handled),
+        resolved=len(resolve),
+        by_human=sum(h.handled_by == HUMAN for h in handled),
+        by_automation=sum(h.handled_by == AUTOMATION for h in handled),
+        escalated=sum(h.escalated for h in handled),
+        resolve_median=median(resolve) if resolve else None,
+        resolve_p95=percentile(resolve, 0.95) if resolve else None,
+        resolve_interval=bootstrap(resolve, seed),
+        hands_on_median=median(hands_on) if hands_on else None,
+        hands_on_mean=fmean(hands_on) if hands_on else None,
+        hands_on_interval=bootstrap(hands_on, seed, fmean),
+        hands_on_total=sum(hands_on),
+        faults=len(recovery),
+        recovery_median=median(recovery) if recovery else None,
+        recovery_p95=percentile(recovery, 0.95) if recovery else None,
+        recovery_interval=bootstrap(recovery, seed),
+    )
+
+
+def _handling(incident: Incident, scale: TimeScale) -> Handling:
+    acted = [action for action in incident.actions if action.action != NO_ACTION]
+    acknowledge, resolve = incident.seconds_to_acknowledge, incident.seconds_to_resolve
+    return Handling(
+        incident=incident.id,
+        alertname=incident.alertname,
+        handled_by=_handled_by(acted),
+        acknowledge_minutes=None if acknowledge is None else scale.lab_minutes(acknowledge),
+        resolve_minutes=None if resolve is None else scale.lab_minutes(resolve),
+        hands_on_minutes=scale.lab_minutes(
+            sum(max(action.seconds, 0.0) for action in incident.actions if is_human(action.by))
+        ),
+        attempts=len(acted),
+        failures=sum(action.outcome not in ("", _GOOD) for action in acted),
+        escalated=bool(incident.escalations) or incident.escalated_at is not None,
+    )
+
+
+def _handled_by(acted: list[Action]) -> str:
+    for action in reversed(acted):
+        if action.outcome == _GOOD:
+            return HUMAN if is_human(action.by) else AUTOMATION
+    return NOBODY
