@@ -46,7 +46,7 @@ _DAYS = 3650
 class Settings:
     """data_dir: all state. block: the n of 127.n.0.0/16 (1..254). images: the image map, None for none.
 
-    ready_file: written when /readyz is ok. backoff_max: longest restart delay in seconds, None for the
+    ready_file: there while /readyz is ok. backoff_max: longest restart delay in seconds, None for the
     kubelet's own. api_only: no kubelet and no service proxy.
     """
 
@@ -191,6 +191,8 @@ class Cluster:
                 self._announce()
                 await loops.until(self._stop)
         finally:
+            if settings.ready_file is not None:
+                settings.ready_file.unlink(missing_ok=True)
             await runner.cleanup()
 
     def _start(

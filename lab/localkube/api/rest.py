@@ -27,7 +27,7 @@ from lab.localkube.api.representation import Representation
 from lab.localkube.api.reviews import Reviews
 from lab.localkube.api.watching import stream_watch
 from lab.localkube.protocols import Registry, WriteOptions
-from lab.localkube.registry.decoding import strict_error
+from lab.localkube.registry.decoding import conform, strict_error
 from lab.localkube.registry.scale import scale_of
 
 _REVIEW_GROUPS = ("authorization.k8s.io", "authentication.k8s.io")
@@ -130,6 +130,7 @@ class Rest:
         shape = self._shape(call)
         obj, options = await self._body(call, "create")
         if call.resource.group in _REVIEW_GROUPS:
+            obj = _conform(obj, call.resource.group, call.resource.version, call.resource.kind)
             return respond(self._reviews.answer(call.resource, call.namespace, obj, call.user), 201)
         if call.info.subresource:
             return self._create_subresource(call, obj, options)
@@ -139,6 +140,7 @@ class Rest:
     def _create_subresource(self, call: _Call, obj: KubeObject, options: WriteOptions) -> web.Response:
         namespace, name = call.namespace, call.info.name
         if call.info.subresource == "token":
+            obj = _conform(obj, *subresource_kind(call.resource, "token"))
             return respond(self._reviews.token_request(namespace, name, obj), 201)
         if call.info.subresource == "eviction":
             self._registry.evict(namespace, name, obj, options)
@@ -229,6 +231,11 @@ def _check_duplicates(resource: Resource, duplicates: list[str], options: WriteO
     if options.field_validation == "Strict":
         raise strict_error(resource.kind, resource.version, duplicates)
     options.warnings.extend(duplicates)
+
+
+def _conform(obj: KubeObject, group: str, version: str, kind: str) -> KubeObject:
+    """What is answered and not stored, held against its schema as the registry does with the rest."""
+    return conform(obj, group, version, kind)[0]
 
 
 class _Call:
