@@ -57,7 +57,7 @@ class PagerAt:
             assert answer.status == expect, f"{method} {path}: {answer.status} {text}"
             return await answer.json() if "json" in answer.headers.get("Content-Type", "") else text
 
-    async def raw(self, method: str, path: str, data: bytes) -> tuple[int, str]:
+    async def raw(self, method: str, path: str, data: Any) -> tuple[int, str]:
         async with self._session.request(method, self.base + path, data=data) as answer:
             return answer.status, await answer.text()
 

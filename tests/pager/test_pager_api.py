@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from pager_harness import PagerAt, alert, running_pager
 
-INCIDENT_KEYS = set(
-    "id fingerprint alertname labels annotations severity status startsAt openedAt acknowledgedAt acknowledgedBy"
-    " resolvedAt resolvedBy escalatedAt endsAt actions notes escalations".split()
-)
+INCIDENT_KEYS = {
+    "id",
+    "fingerprint",
+    "alertname",
+    "labels",
+    "annotations",
+    "severity",
+    "status",
+    "startsAt",
+    "openedAt",
+    "acknowledgedAt",
+    "acknowledgedBy",
+    "resolvedAt",
+    "resolvedBy",
+    "escalatedAt",
+    "endsAt",
+    "actions",
+    "notes",
+    "escalations",
+}
 
 
 async def open_incident(pager: PagerAt, **labels: str) -> dict[str, Any]:
@@ -138,7 +155,7 @@ async def test_a_body_that_is_not_json_is_refused(pager: PagerAt, data: bytes) -
 
 
 async def test_a_body_without_end_is_refused(pager: PagerAt) -> None:
-    code, _ = await pager.raw("POST", "/api/v1/status", b" " * (2 * 1024 * 1024))
+    code, _ = await pager.raw("POST", "/api/v1/status", io.BytesIO(b" " * (2 * 1024 * 1024)))
     assert code == 413
 
 

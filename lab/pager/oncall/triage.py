@@ -60,8 +60,5 @@ def next_incident(
         called = called_at(incident, duty, scale)
         if called is None or called > now or not_before.get(incident.id, now) > now:
             continue
-        found.append((incident.alertname != WAITING, called, incident.id, incident))
-    if not found:
-        return None
-    _, called, _, incident = min(found, key=lambda item: item[:3])
-    return incident, called
+        found.append((incident, called))
+    return min(found, key=lambda pair: (pair[0].alertname != WAITING, pair[1]), default=None)
