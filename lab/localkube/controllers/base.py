@@ -83,12 +83,13 @@ class Controller(ABC):
         return True
 
     def annotate(self, resource: Resource, obj: KubeObject, annotations: dict[str, str]) -> None:
-        """Set those annotations that differ."""
+        """Set those annotations that differ, through the status: there they leave the generation alone."""
         present = obj["metadata"].get("annotations") or {}
         changed = {key: value for key, value in annotations.items() if present.get(key) != value}
         if changed:
             patch = {"metadata": {"annotations": changed}}
-            self.registry.patch(resource, namespace_of(obj), name_of(obj), patch, MERGE_PATCH)
+            place = (namespace_of(obj), name_of(obj))
+            self.registry.patch(resource, *place, patch, MERGE_PATCH, subresource="status")
 
     def patch(self, resource: Resource, obj: KubeObject, patch: KubeObject) -> KubeObject:
         """Merge-patch an object, provided that it is still the same one."""

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import ipaddress
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ class Cluster:
         kept = [c for c in status.get("conditions", []) if c["type"] not in ("Ready", "ContainersReady")]
         now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         status["conditions"] = kept + [
-            {"type": type, "status": ready, "lastTransitionTime": now} for type in ("ContainersReady", "Ready")
+            {"type": type, "status": ready, "lastTransitionTime": now}
+            for type in ("ContainersReady", "Ready")
         ]
         changed, mime = {"status": status}, "application/merge-patch+json"
         place = (metadata["namespace"], metadata["name"])
@@ -170,7 +172,11 @@ def add_node(cluster: Cluster, name: str = "node-1", **fields: Any) -> KubeObjec
 
 def template(app: str, version: str = "1", **spec: Any) -> KubeObject:
     """A pod template of one container."""
-    container = {"name": "main", "image": f"img:{version}", "ports": [{"name": "http", "containerPort": 8080}]}
+    container = {
+        "name": "main",
+        "image": f"img:{version}",
+        "ports": [{"name": "http", "containerPort": 8080}],
+    }
     return {"metadata": {"labels": {"app": app}}, "spec": {"containers": [container]} | spec}
 
 
@@ -223,3 +229,35 @@ async def running_cluster(path: Path, clock: Any = None, *, node: bool = True) -
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         registry.close()
+
+
+class ManualClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)) -> None:
+        self._now = start
+        self._waiting: list[tuple[datetime, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._now + timedelta(seconds=seconds), future))
+        await future
+
+    async def advance(self, cluster: Cluster, seconds: float, step: float = 1.0) -> None:
+        """Let time pass in steps; everything settles after each."""
+        end = self._now + timedelta(seconds=seconds)
+        while self._now < end:
+            await cluster.settle()
+            self._now = min(end, self._now + timedelta(seconds=step))
+            due = [future for at, future in self._waiting if at <= self._now]
+            self._waiting = [(at, future) for at, future in self._waiting if at > self._now]
+            for future in due:
+                if not future.done():
+                    future.set_result(None)
+            await cluster.settle()
