@@ -233,7 +233,12 @@ def _own_environment() -> dict[str, str]:
 
 async def _writable(loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
     free: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(control, lambda: free.done() or free.set_result(None))
+
+    def on_writable() -> None:
+        if not free.done():
+            free.set_result(None)
+
+    loop.add_writer(control, on_writable)
     try:
         await free
     finally:

@@ -1,0 +1,389 @@
+"""One container's life: start, probe, end, back off, start again. Source: pkg/kubelet/kuberuntime."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from typing import Any
+
+from lab.kube.objects import KubeObject
+from lab.localkube.controllers.quantity import parse_quantity
+from lab.localkube.images.launch import Launch, StartError, UnknownImage
+from lab.localkube.images.launcher import Process
+from lab.localkube.kubelet.backoff import Backoff
+from lab.localkube.kubelet.checks import Target, check
+from lab.localkube.kubelet.context import PodContext
+from lab.localkube.kubelet.executing import run_beside
+from lab.localkube.kubelet.logs import ContainerLog, rotated, tail
+from lab.localkube.kubelet.pipes import OutputPipe
+from lab.localkube.kubelet.podfields import MissingReference, PodPlace
+from lab.localkube.kubelet.probes import run_probes
+from lab.localkube.kubelet.resolving import resolve_container, termination_file
+from lab.localkube.kubelet.status import ContainerStatus
+from lab.localkube.kubelet.usage import Usage, tree_usage
+from lab.localkube.kubelet.volumes import PodVolumes
+from lab.localkube.kubelet.waiting import end, first_of
+
+log = logging.getLogger(__name__)
+
+MAX_PROCESSES = 1024
+"""A container with more processes than this is killed: it would take the machine with it."""
+MESSAGE_LIMIT = 4096
+
+
+class ContainerWorker:
+    """Runs one container of a pod. `restart`: Always, OnFailure or Never."""
+
+    def __init__(
+        self,
+        context: PodContext,
+        spec: KubeObject,
+        status: ContainerStatus,
+        volumes: PodVolumes,
+        place: PodPlace,
+        *,
+        restart: str,
+        field: str = "containers",
+    ) -> None:
+        self.spec = spec
+        self.status = status
+        self.restart = restart
+        self.log: ContainerLog | None = None
+        self.launch: Launch | None = None
+        self.process: Process | None = None
+        self.executed: set[Process] = set()
+        """Commands that run beside the container; they end with it."""
+        self._context = context
+        self._node = context.node
+        self._volumes = volumes
+        self._place = place
+        self._field = f"spec.{field}{{{spec['name']}}}"
+        self._backoff = Backoff(context.node.backoff)
+        self._ended_at: float | None = None
+        self._stop = asyncio.Event()
+        self._condemned = asyncio.Event()
+        self._condemned_grace: float | None = None
+        self._deadline = float("inf")
+        self._deadline_moved = asyncio.Event()
+        self._out_of_memory = False
+        self._started_at = ""
+
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        return str(self.spec["name"])
+
+    @property
+    def memory_limit(self) -> float | None:
+        """resources.limits.memory in bytes."""
+        limit = ((self.spec.get("resources") or {}).get("limits") or {}).get("memory")
+        return None if limit is None else parse_quantity(limit)
+
+    def finished(self) -> bool:
+        """Whether it ended and its policy does not start it again."""
+        ended = self.status.terminated
+        return ended is not None and not self._restarts(ended["exitCode"])
+
+    def _restarts(self, code: int) -> bool:
+        return self.restart == "Always" or (self.restart == "OnFailure" and code != 0)
+
+    async def run(self) -> None:
+        """Run until the policy or `stop` ends it."""
+        while not self._stop.is_set() and not self.finished():
+            if not await self._wait_back_off():
+                return
+            launch = await self._prepare()
+            if launch is None:
+                return
+            try:
+                await self._run_once(launch)
+            except StartError as error:
+                self._event("Warning", "Failed", f"Error: {error}")
+                self._ended(128, "StartError", str(error))
+
+    def request_stop(self, grace: float) -> None:
+        """Ask it to end within `grace` seconds and not to start again. May be repeated with less grace."""
+        self._deadline = min(self._deadline, self._node.clock.monotonic() + grace)
+        self._deadline_moved.set()
+        self._stop.set()
+
+    async def _wait_back_off(self) -> bool:
+        """Wait for the next start's time; False when it is to stop instead."""
+        if self._ended_at is None:
+            return True
+        clock = self._node.clock
+        left = self._backoff.until(self._ended_at) - clock.monotonic()
+        if left > 0:
+            self.status.last_state = self.status.state
+            text = f"restarting failed container={self.name} pod={self._context.title}"
+            self._wait_state("CrashLoopBackOff", f"back-off {_duration(self._backoff.delay)} {text}")
+            self._event(
+                "Warning",
+                "BackOff",
+                f"Back-off restarting failed container {self.name} in pod {self._context.title}",
+            )
+            await first_of(clock, left, self._stop.wait())
+            if self._stop.is_set():
+                return False
+        elif "terminated" in self.status.state:
+            self.status.last_state = self.status.state
+        self._backoff.started(clock.monotonic())
+        self.status.restart_count += 1
+        return True
+
+    async def _prepare(self) -> Launch | None:
+        """Resolve image and references, again and again until it works; None when it is to stop."""
+        delay = self._node.backoff.base
+        pulled = False
+        while not self._stop.is_set():
+            try:
+                image = self._node.images.resolve(self.spec["image"])
+                launch = image.launch(resolve_container(self._context, self.spec, self._volumes, self._place))
+                self._event(
+                    "Normal", "Pulled", f'Container image "{self.spec["image"]}" already present on machine'
+                )
+                return launch
+            except UnknownImage as error:
+                self._image_failed(str(error), first=not pulled)
+                pulled = True
+            except MissingReference as error:
+                self._wait_state("CreateContainerConfigError", str(error))
+                self._event("Warning", "Failed", f"Error: {error}")
+            except StartError as error:
+                self._wait_state("CreateContainerError", str(error))
+                self._event("Warning", "Failed", f"Error: {error}")
+            except OSError as error:
+                self._wait_state("CreateContainerError", str(error))
+                self._event("Warning", "Failed", f"Error: {error}")
+            await first_of(self._node.clock, delay, self._stop.wait(), self._context.references.wait())
+            delay = min(delay * 2, self._node.backoff.cap)
+        return None
+
+    def _image_failed(self, why: str, *, first: bool) -> None:
+        image = self.spec["image"]
+        if first:
+            self._wait_state("ErrImagePull", why)
+            self._event("Warning", "Failed", f'Failed to pull image "{image}": {why}')
+            self._event("Warning", "Failed", "Error: ErrImagePull")
+        else:
+            self._wait_state("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {why}')
+            self._event("Normal", "BackOff", f'Back-off pulling image "{image}"')
+            self._event("Warning", "Failed", "Error: ImagePullBackOff")
+
+    async def _run_once(self, launch: Launch) -> None:
+        """One run, from the start of the process to the record of its end. Raises StartError."""
+        self._condemned.clear()
+        self._condemned_grace = None
+        self._out_of_memory = False
+        self.log = self._open_log()
+        output = OutputPipe(self.log.write)
+        null = os.open(os.devnull, os.O_RDONLY)
+        try:
+            process = await self._node.images.launcher.spawn(
+                launch, stdin=null, stdout=output.descriptor, stderr=output.descriptor
+            )
+        except StartError as error:
+            self.log.write(f"{error}\n".encode())
+            await output.drained()
+            self.log.close()
+            raise
+        finally:
+            os.close(null)
+        await output.open()
+        self.launch, self.process = launch, process
+        self._node.ledger.add(process.pid)
+        self._event("Normal", "Created", f"Created container: {self.name}")
+        try:
+            code = await self._attend(process)
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        finally:
+            self._node.ledger.remove(process.pid)
+            for other in self.executed:
+                other.kill()
+        await output.drained()
+        self.log.close()
+        reason = "Completed" if code == 0 else "Error"
+        if self._out_of_memory and code == 137:
+            reason = "OOMKilled"
+        self._ended(code, reason, self._termination_message(code))
+
+    async def _attend(self, process: Process) -> int:
+        """See a process through to its end; its exit code."""
+        exited = asyncio.ensure_future(process.wait())
+        probing: asyncio.Task[None] | None = None
+        self._started_at = self._node.now()
+        try:
+            if await self._post_start(process, exited):
+                self.status.state = {"running": {"startedAt": self._started_at}}
+                self.status.container_id = f"localkube://{process.pid}-{self.status.restart_count}"
+                self._event("Normal", "Started", f"Started container {self.name}")
+                self._context.changed()
+                target = Target(self._place.pod_ip, self.spec, self._execute)
+                probing = asyncio.create_task(run_probes(target, self, self._node.clock))
+            await first_of(self._node.clock, None, exited, self._stop.wait(), self._condemned.wait())
+            if not exited.done():
+                await self._kill(process, exited)
+            return exited.result()
+        finally:
+            await end(probing)
+
+    async def _post_start(self, process: Process, exited: asyncio.Future[int]) -> bool:
+        hook = (self.spec.get("lifecycle") or {}).get("postStart")
+        if not hook:
+            return True
+        target = Target(self._place.pod_ip, self.spec, self._execute)
+        task = asyncio.ensure_future(check(hook, target, 3600.0))
+        await first_of(self._node.clock, None, task, exited, self._stop.wait())
+        if task.done() and task.result().ok:
+            return True
+        if task.done():
+            self._event("Warning", "FailedPostStartHook", f"PostStartHook failed: {task.result().message}")
+            self.condemn("", None)
+        await end(task)
+        return False
+
+    async def _kill(self, process: Process, exited: asyncio.Future[int]) -> None:
+        """preStop, the stop signal, and when the grace is over SIGKILL."""
+        clock = self._node.clock
+        if not self._stop.is_set():
+            grace = self._condemned_grace
+            if grace is None:
+                grace = float(self._context.pod["spec"].get("terminationGracePeriodSeconds", 30))
+            deadline = clock.monotonic() + grace
+        else:
+            deadline = self._deadline
+            self._event("Normal", "Killing", f"Stopping container {self.name}")
+        hook = (self.spec.get("lifecycle") or {}).get("preStop")
+        if hook and deadline > clock.monotonic():
+            await self._pre_stop(hook, deadline - clock.monotonic(), exited)
+            deadline = max(deadline, clock.monotonic() + 2.0)  # upstream's single extension
+            if not self._stop.is_set() or self._deadline > clock.monotonic():
+                self._deadline = deadline if self._stop.is_set() else self._deadline
+        if self.launch is not None:
+            process.signal(self.launch.stop_signal)
+        while not exited.done():
+            self._deadline_moved.clear()
+            left = min(deadline, self._deadline) - clock.monotonic()
+            if left <= 0:
+                process.kill()
+                await exited
+                return
+            await first_of(clock, left, exited, self._deadline_moved.wait())
+
+    async def _pre_stop(self, hook: dict[str, Any], seconds: float, exited: asyncio.Future[int]) -> None:
+        target = Target(self._place.pod_ip, self.spec, self._execute)
+        task = asyncio.ensure_future(check(hook, target, seconds))
+        await first_of(self._node.clock, seconds, task, exited)
+        if task.done() and not task.result().ok:
+            self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {task.result().message}")
+        await end(task)
+
+    async def _execute(self, command: list[str]) -> tuple[int, str]:
+        """A hook's or probe's command."""
+        output = bytearray()
+
+        def take(data: bytes) -> None:
+            if len(output) < MESSAGE_LIMIT:
+                output.extend(data)
+
+        try:
+            code = await run_beside(self, self._node, command, None, take, take)
+        except StartError as error:
+            return 126, str(error)
+        return code, output.decode(errors="replace").strip()
+
+    def rewrite(self, text: str) -> str:
+        """Host names and mounted paths as this container needs them."""
+        return resolve_container(self._context, self.spec, self._volumes, self._place).rewrite(text)
+
+    def _open_log(self) -> ContainerLog:
+        directory = self._context.directory / "logs" / self.name
+        number = self.status.restart_count
+        for old in (directory / f"{number - 2}.log", directory / f"{number}.log"):
+            for file in (old, rotated(old)):
+                with suppress(FileNotFoundError):
+                    file.unlink()
+        return ContainerLog(directory / f"{number}.log", self._node.clock)
+
+    def _termination_message(self, code: int) -> str:
+        with suppress(OSError):
+            text = termination_file(self._context, self.spec).read_text(errors="replace")[:MESSAGE_LIMIT]
+            if text:
+                return text
+        if code and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and self.log:
+            return tail(self.log, 80, 2048)
+        return ""
+
+    def _ended(self, code: int, reason: str, message: str = "") -> None:
+        now = self._node.now()
+        terminated = {
+            "exitCode": code,
+            "reason": reason,
+            "startedAt": self._started_at or now,
+            "finishedAt": now,
+            "containerID": self.status.container_id,
+        }
+        if message:
+            terminated["message"] = message
+        self.status.state = {"terminated": terminated}
+        self.status.ready = self.status.started = False
+        self.process = None
+        self._ended_at = self._node.clock.monotonic()
+        self._context.changed()
+
+    def _wait_state(self, reason: str, message: str) -> None:
+        self.status.state = {"waiting": {"reason": reason, "message": message}}
+        self._context.changed()
+
+    def _event(self, type: str, reason: str, message: str) -> None:
+        self._context.event(type, reason, message, self._field)
+
+    def usage(self) -> Usage:
+        """What its processes use now."""
+        return tree_usage(self.process.pid) if self.process else Usage()
+
+    def enforce_limits(self) -> None:
+        """Kill it when it is over its memory limit or has too many processes."""
+        process = self.process
+        if process is None or process.exit_code is not None:
+            return
+        usage, limit = self.usage(), self.memory_limit
+        if limit is not None and usage.memory > limit:
+            self._out_of_memory = True
+            process.kill()
+        elif usage.processes > MAX_PROCESSES:
+            self._event("Warning", "Failed", f"Container {self.name} has more than {MAX_PROCESSES} processes")
+            process.kill()
+
+    def set_started(self) -> None:
+        """ProbeListener."""
+        self.status.started = True
+        self._context.changed()
+
+    def set_ready(self, ready: bool) -> None:
+        """ProbeListener."""
+        self.status.ready = ready
+        self._context.changed()
+
+    def unhealthy(self, kind: str, message: str) -> None:
+        """ProbeListener."""
+        self._event("Warning", "Unhealthy", f"{kind} probe failed: {message}")
+
+    def condemn(self, kind: str, grace: float | None) -> None:
+        """ProbeListener."""
+        self._condemned_grace = grace
+        if kind:
+            self._event("Normal", "Killing", f"Container {self.name} failed {kind} probe, will be restarted")
+        self._condemned.set()
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as Go prints a duration: 10s, 1m20s, 300ms."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"

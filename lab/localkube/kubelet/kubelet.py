@@ -1,0 +1,288 @@
+"""The kubelet: runs the pods bound to this node as local processes, and answers for their logs and commands.
+
+watch of pods ──► PodWorker ──► ContainerWorker ──► process, probes, log
+                      └──► status writes              (forked by the images' launcher)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lab.core.clock import Clock
+from lab.kube.objects import KubeObject, name_of, namespace_of
+from lab.kube.resources import Resource
+from lab.kube.status import StatusError, bad_request, not_found
+from lab.localkube.events import EventRecorder
+from lab.localkube.images.images import Images
+from lab.localkube.images.launch import StartError
+from lab.localkube.kubelet.addresses import PodAddresses
+from lab.localkube.kubelet.backoff import UPSTREAM_CAP, BackoffPolicy
+from lab.localkube.kubelet.container import ContainerWorker
+from lab.localkube.kubelet.context import Node
+from lab.localkube.kubelet.executing import run_beside
+from lab.localkube.kubelet.heartbeat import Heartbeat, node_capacity
+from lab.localkube.kubelet.ledger import ProcessLedger
+from lab.localkube.kubelet.logs import LogQuery, stream
+from lab.localkube.kubelet.pod import PODS, PodWorker
+from lab.localkube.kubelet.usage import Usage
+from lab.localkube.kubelet.volumes import ApiAccess
+from lab.localkube.protocols import Registry, WatchEvent
+
+log = logging.getLogger(__name__)
+
+VERSION = "v1.32.0"
+SAMPLE_SECONDS = 1.0
+"""How often memory limits are looked at."""
+TOKEN_RENEWAL_SECONDS = 600.0
+SHUTDOWN_GRACE = 2.0
+"""Seconds that pods get when the kubelet itself is stopped."""
+
+
+class Kubelet:
+    """One node. `run` it; it is the API server's PodRuntime.
+
+    data_dir: pods' files, and what is needed to clean up after a crash. block: the n of 127.n.0.0/16.
+    images: the images, or the path of their file (None: the one that comes with the lab). issue_token:
+    (namespace, ServiceAccount, pod) -> bearer token. api_server: the URL that pods use. backoff_max: the
+    longest delay between restarts, in seconds; the other delays scale with it.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        node_name: str,
+        data_dir: Path,
+        block: int,
+        images: Images | Path | None,
+        clock: Clock,
+        issue_token: Callable[[str, str, str], str],
+        api_server: str,
+        ca_file: Path,
+        backoff_max: float = UPSTREAM_CAP,
+    ) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        address = urlsplit(api_server)
+        cpu, memory = node_capacity()
+        self._node = Node(
+            name=node_name,
+            address=f"127.{block}.0.1",
+            cpu=cpu,
+            memory=memory,
+            registry=registry,
+            clock=clock,
+            images=images if isinstance(images, Images) else Images(images),
+            events=EventRecorder(registry, clock, "kubelet", node_name),
+            ledger=ProcessLedger(data_dir / "processes.json"),
+            addresses=PodAddresses(block, data_dir / "next-address"),
+            backoff=BackoffPolicy(backoff_max),
+            access=ApiAccess(api_server, ca_file.read_text(), issue_token),
+            api=(address.hostname or "", str(address.port or 443)),
+            directory=data_dir,
+        )
+        self._heartbeat = Heartbeat(registry, clock, node_name, self._node.address, VERSION)
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._finished: set[str] = set()
+
+    async def run(self) -> None:
+        """Be a node until cancelled; then the processes of all pods end, and their objects stay."""
+        node = self._node
+        swept = await asyncio.to_thread(node.ledger.sweep)
+        if swept:
+            log.warning("ended %d processes that an earlier kubelet left", swept)
+        await node.images.start()
+        if node.images.launcher.pid is not None:
+            node.ledger.add(node.images.launcher.pid)
+        self._heartbeat.register()
+        self._forget_old_pods()
+        unsubscribe = node.registry.subscribe(self._on_change)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._heartbeat.run())
+                group.create_task(self._watch_limits())
+                group.create_task(self._renew_tokens())
+                group.create_task(self._follow_pods())
+        finally:
+            unsubscribe()
+            await self._shut_down()
+
+    async def _shut_down(self) -> None:
+        for worker in self._workers.values():
+            worker.vanish(SHUTDOWN_GRACE, keep=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=SHUTDOWN_GRACE + 2)
+        await self._node.images.close()
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _forget_old_pods(self) -> None:
+        """Remove the files of pods that went away while no kubelet ran."""
+        root = self._node.directory / "pods"
+        present = {pod["metadata"]["uid"] for pod in self._node.registry.list(PODS).items}
+        for directory in root.iterdir() if root.exists() else ():
+            if directory.name not in present:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    async def _follow_pods(self) -> None:
+        """Watch this node's pods; when the watch breaks off, begin again from a list."""
+        while True:
+            try:
+                selector = f"spec.nodeName={self._node.name}"
+                watching = self._node.registry.watch(PODS, field_selector=selector)
+                self._drop_missing(self._node.registry.list(PODS, field_selector=selector).items)
+                async for event in watching:
+                    self._take(event)
+            except StatusError as error:
+                log.info("the watch of pods begins again: %s", error.message)
+            await self._node.clock.sleep(0.1)
+
+    def _drop_missing(self, pods: Sequence[KubeObject]) -> None:
+        present = {pod["metadata"]["uid"] for pod in pods}
+        for uid in self._workers.keys() - present:
+            self._workers[uid].vanish()
+
+    def _take(self, event: WatchEvent) -> None:
+        if event.type not in ("ADDED", "MODIFIED", "DELETED"):
+            return
+        uid = event.object["metadata"]["uid"]
+        worker = self._workers.get(uid)
+        if event.type == "DELETED":
+            self._finished.discard(uid)
+            if worker:
+                worker.vanish()
+        elif worker:
+            worker.update(event.object)
+        elif uid not in self._finished:
+            worker = self._workers[uid] = PodWorker(self._node, event.object)
+            task = self._tasks[uid] = asyncio.create_task(worker.run(), name=f"pod {worker.context.title}")
+            task.add_done_callback(lambda task: self._done(uid, task))
+
+    def _done(self, uid: str, task: asyncio.Task[None]) -> None:
+        worker = self._workers.pop(uid)
+        self._tasks.pop(uid)
+        metadata = worker.pod["metadata"]
+        with contextlib.suppress(StatusError):
+            present = self._node.registry.get(PODS, metadata["namespace"], metadata["name"])
+            if present["metadata"]["uid"] == uid:
+                self._finished.add(uid)  # something else still holds the object: do not run it again
+        if not task.cancelled() and task.exception() is not None:
+            log.error("pod %s", worker.context.title, exc_info=task.exception())
+
+    def _on_change(self, resource: Resource, event: WatchEvent) -> None:
+        if resource.key in ("configmaps", "secrets"):
+            namespace = namespace_of(event.object)
+            for worker in self._workers.values():
+                if namespace_of(worker.pod) == namespace:
+                    worker.refresh()
+
+    async def _watch_limits(self) -> None:
+        while True:
+            await self._node.clock.sleep(SAMPLE_SECONDS)
+            for worker in list(self._workers.values()):
+                for container in worker.containers.values():
+                    container.enforce_limits()
+
+    async def _renew_tokens(self) -> None:
+        while True:
+            await self._node.clock.sleep(TOKEN_RENEWAL_SECONDS)
+            for worker in list(self._workers.values()):
+                worker.refresh(renew_token=True)
+
+    def _pod(self, namespace: str, name: str) -> PodWorker:
+        for worker in self._workers.values():
+            if name_of(worker.pod) == name and namespace_of(worker.pod) == namespace:
+                return worker
+        raise not_found("pods", "", name)
+
+    def _container(
+        self, namespace: str, pod: str, container: str
+    ) -> tuple[PodWorker, ContainerWorker | None]:
+        """A container of a pod, None when it has not been reached yet. Raises StatusError 400 or 404."""
+        worker = self._pod(namespace, pod)
+        spec = worker.pod["spec"]
+        names = [each["name"] for each in spec["containers"]]
+        if not container:
+            if len(names) > 1:
+                choice = f"choose one of: [{' '.join(names)}]"
+                raise bad_request(f"a container name must be specified for pod {pod}, {choice}")
+            container = names[0]
+        if container not in {*names, *(each["name"] for each in spec.get("initContainers") or ())}:
+            raise bad_request(f"container {container} is not valid for pod {pod}")
+        return worker, worker.containers.get(container)
+
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool = False,
+        previous: bool = False,
+        tail_lines: int | None = None,
+        since_seconds: int | None = None,
+        timestamps: bool = False,
+        limit_bytes: int | None = None,
+    ) -> AsyncIterator[bytes]:
+        """PodRuntime."""
+        owner, found = self._container(namespace, pod, container)
+        query = LogQuery(follow, tail_lines, since_seconds, timestamps, limit_bytes)
+        name = found.name if found else container or owner.pod["spec"]["containers"][0]["name"]
+        directory = owner.context.directory / "logs" / name
+        now = self._node.clock.now()
+        if previous:
+            count = found.status.restart_count if found else 0
+            waiting = bool(found and found.process is None and "waiting" in found.status.state)
+            file = directory / f"{count if waiting and count_exists(directory, count) else count - 1}.log"
+            if not file.exists():
+                raise bad_request(f'previous terminated container "{name}" in pod "{pod}" not found')
+            return stream(file, query, now)
+        if found is not None and found.log is not None:
+            return stream(found.log, query, now)
+        kept = sorted(directory.glob("*.log"), key=lambda path: int(path.stem))
+        if kept:
+            return stream(kept[-1], query, now)
+        state = found.status.state if found else {}
+        reason = (state.get("waiting") or {}).get("reason") or "PodInitializing"
+        why = f"container {name!r} in pod {pod!r} is waiting to start: {reason}".replace("'", '"')
+        raise bad_request(why)
+
+    async def exec(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        stdin: AsyncIterator[bytes] | None,
+        stdout: Callable[[bytes], None],
+        stderr: Callable[[bytes], None],
+    ) -> int:
+        """PodRuntime."""
+        _, found = self._container(namespace, pod, container)
+        if found is None:
+            raise bad_request(f'container "{container}" in pod "{pod}" has not started')
+        try:
+            return await run_beside(found, self._node, command, stdin, stdout, stderr)
+        except StartError as error:
+            stderr(f"{error}\n".encode())
+            return 127
+
+    def usage(self, namespace: str, pod: str) -> Mapping[str, float]:
+        """PodRuntime."""
+        total = Usage()
+        for container in self._pod(namespace, pod).containers.values():
+            total += container.usage()
+        return {"cpu": total.cpu, "memory": float(total.memory)}
+
+
+def count_exists(directory: Path, count: int) -> bool:
+    """Whether a container in back-off has left the log of run `count` already."""
+    return (directory / f"{count}.log").exists()

@@ -1,0 +1,295 @@
+"""One pod's life on this node, from its address to its removal. Source: pkg/kubelet/pod_workers.go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+from lab.core.clock import parse_rfc3339
+from lab.kube.objects import KubeObject
+from lab.kube.resources import builtin
+from lab.kube.status import StatusError
+from lab.localkube.kubelet.container import ContainerWorker
+from lab.localkube.kubelet.context import Node, PodContext
+from lab.localkube.kubelet.podfields import MissingReference, PodPlace
+from lab.localkube.kubelet.status import ContainerStatus, PodFacts, pod_status
+from lab.localkube.kubelet.volumes import PodVolumes
+from lab.localkube.kubelet.waiting import end, first_of
+from lab.localkube.protocols import DeleteOptions
+
+log = logging.getLogger(__name__)
+
+PODS = builtin("Pod")
+FORCED_GRACE = 1.0
+"""Seconds that the processes of a pod get which is gone from the API already."""
+LOST = {"exitCode": 255, "reason": "Unknown", "message": "The kubelet was restarted."}
+
+
+class PodWorker:
+    """Runs one pod. `run` ends when the pod is gone from this node."""
+
+    def __init__(self, node: Node, pod: KubeObject) -> None:
+        self.context = PodContext(node, pod, self._changed)
+        self._node = node
+        self._stop = asyncio.Event()
+        self._write_pending = False
+        self._gone = False
+        self._keep = False
+        self._grace = FORCED_GRACE
+        self._moved = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        spec, status = pod["spec"], pod.get("status") or {}
+        self._place = PodPlace("", node.address, node.cpu, node.memory)
+        self._facts = PodFacts(
+            inits=[_initial(each, {}) for each in spec.get("initContainers") or ()],
+            mains=[_initial(each, _named(status, each["name"])) for each in spec["containers"]],
+            host_ip=node.address,
+            start_time=status.get("startTime") or node.now(),
+        )
+        self._volumes = self._make_volumes()
+        self.containers: dict[str, ContainerWorker] = {}
+        if status.get("phase") in ("Succeeded", "Failed"):
+            self._facts.phase = status["phase"]
+            self._facts.reason = status.get("reason") or ""
+            self._facts.message = status.get("message") or ""
+
+    @property
+    def pod(self) -> KubeObject:
+        """The newest object seen."""
+        return self.context.pod
+
+    def update(self, pod: KubeObject) -> None:
+        """Take a newer object; a deletion mark stops the pod."""
+        self.context.pod = self._volumes.pod = pod
+        if pod["metadata"].get("deletionTimestamp"):
+            self._request_stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
+
+    def vanish(self, grace: float = FORCED_GRACE, *, keep: bool = False) -> None:
+        """Stop without a word to the API: the object is gone, or this kubelet goes and its files stay."""
+        self._gone, self._keep = True, keep
+        self._request_stop(grace)
+
+    def refresh(self, *, renew_token: bool = False) -> None:
+        """Bring volumes up to date after a ConfigMap or Secret changed, and wake who waits for one."""
+        if self._facts.network_ready and not self._stop.is_set():
+            try:
+                self._volumes.sync(renew_token=renew_token)
+            except (MissingReference, StatusError, OSError) as error:
+                log.debug("volumes of %s are not refreshed: %s", self.context.title, error)
+        self.context.references_changed()
+
+    def _request_stop(self, grace: float) -> None:
+        self._stop.set()
+        for worker in self.containers.values():
+            if not worker.status.restartable_init:
+                worker.request_stop(grace)
+        self._grace = grace
+
+    async def run(self) -> None:
+        """See the module's text."""
+        if self.pod["metadata"].get("deletionTimestamp"):
+            self.update(self.pod)
+        living = asyncio.create_task(self._live()) if not self._facts.phase else None
+        try:
+            if living:
+                await first_of(self._node.clock, self._time_left(), living, self._stop.wait())
+                if not living.done() and not self._stop.is_set():
+                    await self._deadline_exceeded(living)
+                if living.done() and not living.cancelled() and living.exception():
+                    log.error("pod %s", self.context.title, exc_info=living.exception())
+                if not self._stop.is_set():
+                    await self._stop_sidecars()
+                    self._changed()
+            await self._stop.wait()
+            await self._terminate(living)
+            self._leave()
+        finally:
+            await end(living, *self._tasks.values())
+            if self._place.pod_ip:
+                self._node.addresses.release(self._place.pod_ip)
+        if not self._keep:
+            await asyncio.to_thread(shutil.rmtree, self.context.directory, True)
+
+    async def _live(self) -> None:
+        """Bring the pod up, and return when all its containers have ended for good."""
+        address = self._node.addresses.take()
+        self._place = PodPlace(address, self._node.address, self._node.cpu, self._node.memory)
+        self._facts.pod_ip = address
+        self._volumes = self._make_volumes()
+        self._changed()
+        await self._mount()
+        self._facts.network_ready = True
+        self._changed()
+        if not await self._run_inits():
+            return
+        spec = self.pod["spec"]
+        policy = spec.get("restartPolicy", "Always")
+        for container, status in zip(spec["containers"], self._facts.mains, strict=True):
+            worker = self._worker(container, status, policy, "containers")
+            self._tasks[worker.name] = asyncio.create_task(worker.run(), name=worker.name)
+        names = [container["name"] for container in spec["containers"]]
+        await asyncio.gather(*(asyncio.shield(self._tasks[name]) for name in names))
+
+    def _worker(self, spec: KubeObject, status: ContainerStatus, restart: str, field: str) -> ContainerWorker:
+        worker = ContainerWorker(
+            self.context, spec, status, self._volumes, self._place, restart=restart, field=field
+        )
+        self.containers[worker.name] = worker
+        if self._stop.is_set():
+            worker.request_stop(self._grace)
+        return worker
+
+    async def _mount(self) -> None:
+        delay = 0.5
+        while True:
+            try:
+                self._volumes.sync()
+                return
+            except (MissingReference, StatusError, OSError) as error:
+                self.context.event("Warning", "FailedMount", f"MountVolume.SetUp failed: {error}")
+            await first_of(self._node.clock, delay, self.context.references.wait())
+            delay = min(delay * 2, 30.0)
+
+    async def _run_inits(self) -> bool:
+        """Init containers in order; False when one failed for good. Sidecars go on beside the rest."""
+        spec = self.pod["spec"]
+        for container, status in zip(spec.get("initContainers") or (), self._facts.inits, strict=True):
+            always = status.restartable_init
+            policy = "Always" if always else _init_policy(spec.get("restartPolicy", "Always"))
+            worker = self._worker(container, status, policy, "initContainers")
+            task = self._tasks[worker.name] = asyncio.create_task(worker.run(), name=worker.name)
+            while always and not status.started and not task.done():
+                await self._change_of(task)
+            if not always:
+                await asyncio.shield(task)
+            if not status.init_done:
+                return False
+        return True
+
+    async def _change_of(self, task: asyncio.Task[None]) -> None:
+        self._moved = asyncio.Event()
+        await first_of(self._node.clock, None, task, self._moved.wait())
+
+    def _time_left(self) -> float | None:
+        limit = self.pod["spec"].get("activeDeadlineSeconds")
+        if limit is None:
+            return None
+        age = (self._node.clock.now() - parse_rfc3339(self._facts.start_time)).total_seconds()
+        return max(0.0, float(limit) - age)
+
+    async def _deadline_exceeded(self, living: asyncio.Task[None]) -> None:
+        message = "Pod was active on the node longer than the specified deadline"
+        self.context.event("Normal", "DeadlineExceeded", message)
+        grace = float(self.pod["spec"].get("terminationGracePeriodSeconds", 30))
+        for worker in self.containers.values():
+            worker.request_stop(grace)
+        await end(living)
+        await self._ended(self.containers)
+        self._facts.phase, self._facts.reason, self._facts.message = "Failed", "DeadlineExceeded", message
+
+    async def _terminate(self, living: asyncio.Task[None] | None) -> None:
+        """Main containers together, then sidecars, the last started first."""
+        await end(living)
+        for worker in self.containers.values():
+            if not worker.status.restartable_init:
+                worker.request_stop(self._grace)
+        await self._ended(n for n, w in self.containers.items() if not w.status.restartable_init)
+        await self._stop_sidecars()
+
+    async def _stop_sidecars(self) -> None:
+        for name, worker in reversed(self.containers.items()):
+            if worker.status.restartable_init:
+                worker.request_stop(self._grace if self._stop.is_set() else 5.0)
+                await self._ended([name])
+
+    async def _ended(self, names: Iterable[str]) -> None:
+        tasks = [self._tasks[name] for name in names if name in self._tasks]
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.error("container of %s", self.context.title, exc_info=result)
+
+    def _leave(self) -> None:
+        """Write the last status and take the object out of the API."""
+        if self._gone:
+            return
+        codes = [s.terminated["exitCode"] for s in self._facts.mains if s.terminated]
+        if not self._facts.phase:
+            clean = len(codes) == len(self._facts.mains) and not any(codes)
+            self._facts.phase = "Succeeded" if clean else "Failed"
+        metadata = self.pod["metadata"]
+        self._write_status()
+        try:
+            self._node.registry.delete(
+                PODS,
+                metadata["namespace"],
+                metadata["name"],
+                DeleteOptions(grace_period_seconds=0, preconditions={"uid": metadata["uid"]}),
+            )
+        except StatusError as error:
+            if error.code not in (404, 409):
+                log.warning("pod %s is not removed: %s", self.context.title, error.message)
+
+    def _make_volumes(self) -> PodVolumes:
+        directory = self.context.directory / "volumes"
+        return PodVolumes(self._node.registry, self.pod, directory, self._place, self._node.access)
+
+    def _changed(self) -> None:
+        """Write the status soon; changes of one moment are one write."""
+        self._moved.set()
+        if not self._write_pending:
+            self._write_pending = True
+            asyncio.get_running_loop().call_soon(self._write_status)
+
+    def _write_status(self) -> None:
+        self._write_pending = False
+        if self._gone:
+            return
+        metadata = self.pod["metadata"]
+        registry = self._node.registry
+        try:
+            present = registry.get(PODS, metadata["namespace"], metadata["name"])
+            if present["metadata"]["uid"] != metadata["uid"]:
+                return
+            status = pod_status(present, self._facts, self._node.now())
+            if status != present.get("status"):
+                registry.update(
+                    PODS,
+                    metadata["namespace"],
+                    metadata["name"],
+                    {**present, "status": status},
+                    subresource="status",
+                )
+        except StatusError as error:
+            if error.code != 404:
+                log.warning("status of %s is not written: %s", self.context.title, error.message)
+
+
+def _init_policy(policy: str) -> str:
+    """Init containers run to success: Always means OnFailure for them."""
+    return "OnFailure" if policy == "Always" else policy
+
+
+def _named(status: dict[str, Any], name: str) -> dict[str, Any]:
+    return next((each for each in status.get("containerStatuses") or () if each["name"] == name), {})
+
+
+def _initial(spec: KubeObject, before: dict[str, Any]) -> ContainerStatus:
+    """A container's status at the start: fresh, or going on after a kubelet that ended."""
+    status = ContainerStatus(
+        spec["name"], spec["image"], restartable_init=spec.get("restartPolicy") == "Always"
+    )
+    state = before.get("state") or {}
+    status.restart_count = int(before.get("restartCount") or 0)
+    status.last_state = before.get("lastState") or {}
+    if "running" in state:
+        lost = {**LOST, "startedAt": state["running"].get("startedAt"), "finishedAt": None}
+        status.last_state = {"terminated": lost}
+        status.restart_count += 1
+    elif "terminated" in state:
+        status.state = state
+    elif not before:
+        status.state = {"waiting": {"reason": "ContainerCreating"}}
+    return status

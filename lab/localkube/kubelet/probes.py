@@ -1,0 +1,153 @@
+"""A container's probes over time: startup gates the others, readiness says ready, liveness asks for a kill.
+
+One deviation makes labs quick: a startup or readiness probe that fails during the container's first period is
+simply asked again a moment later, not counted and not said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lab.core.clock import Clock
+from lab.localkube.kubelet.checks import Outcome, Target, check
+
+EARLY_SECONDS = 0.1
+"""How soon an early failure is asked again."""
+
+
+class ProbeListener(Protocol):
+    """Who is told what probes find."""
+
+    def set_started(self) -> None:
+        """The startup probe succeeded, or there is none."""
+
+    def set_ready(self, ready: bool) -> None:
+        """The readiness probe crossed a threshold, or there is none."""
+
+    def unhealthy(self, kind: str, message: str) -> None:
+        """A probe failed once; `kind` is Startup, Readiness or Liveness."""
+
+    def condemn(self, kind: str, grace: float | None) -> None:
+        """The container is to be killed; `grace` is the probe's own, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """A probe's numbers: seconds, and counts of results in a row."""
+
+    delay: float
+    period: float
+    timeout: float
+    successes: int
+    failures: int
+    grace: float | None
+
+    @classmethod
+    def of(cls, spec: dict[str, Any]) -> Timing:
+        """Read a probe with upstream's defaults."""
+        grace = spec.get("terminationGracePeriodSeconds")
+        return cls(
+            float(spec.get("initialDelaySeconds") or 0),
+            float(spec.get("periodSeconds") or 10),
+            float(spec.get("timeoutSeconds") or 1),
+            int(spec.get("successThreshold") or 1),
+            int(spec.get("failureThreshold") or 3),
+            None if grace is None else float(grace),
+        )
+
+
+async def run_probes(target: Target, listener: ProbeListener, clock: Clock) -> None:
+    """Probe a running container until cancelled."""
+    spec = target.container
+    began = clock.monotonic()
+    if "startupProbe" in spec and not await _startup(spec["startupProbe"], target, listener, clock, began):
+        return
+    listener.set_started()
+    loops = []
+    if "readinessProbe" in spec:
+        loops.append(_readiness(spec["readinessProbe"], target, listener, clock, began))
+    else:
+        listener.set_ready(True)
+    if "livenessProbe" in spec:
+        loops.append(_liveness(spec["livenessProbe"], target, listener, clock, began))
+    async with asyncio.TaskGroup() as group:
+        for loop in loops:
+            group.create_task(loop)
+
+
+async def _wait_delay(timing: Timing, clock: Clock, began: float) -> None:
+    left = began + timing.delay - clock.monotonic()
+    if left > 0:
+        await clock.sleep(left)
+
+
+def _early(timing: Timing, clock: Clock, began: float) -> bool:
+    return clock.monotonic() - began < timing.delay + timing.period
+
+
+async def _startup(
+    spec: dict[str, Any], target: Target, listener: ProbeListener, clock: Clock, began: float
+) -> bool:
+    timing = Timing.of(spec)
+    await _wait_delay(timing, clock, began)
+    failures = 0
+    while True:
+        outcome = await check(spec, target, timing.timeout)
+        if outcome.ok:
+            return True
+        if _early(timing, clock, began):
+            await clock.sleep(min(EARLY_SECONDS, timing.period))
+            continue
+        failures += 1
+        listener.unhealthy("Startup", outcome.message)
+        if failures >= timing.failures:
+            listener.condemn("startup", timing.grace)
+            return False
+        await clock.sleep(timing.period)
+
+
+async def _readiness(
+    spec: dict[str, Any], target: Target, listener: ProbeListener, clock: Clock, began: float
+) -> None:
+    timing = Timing.of(spec)
+    await _wait_delay(timing, clock, began)
+    successes = failures = 0
+    ready = False
+    while True:
+        outcome = await check(spec, target, timing.timeout)
+        if not outcome.ok and not ready and _early(timing, clock, began):
+            await clock.sleep(min(EARLY_SECONDS, timing.period))
+            continue
+        successes, failures = _count(outcome, successes, failures)
+        if not outcome.ok:
+            listener.unhealthy("Readiness", outcome.message)
+        if not ready and successes >= timing.successes:
+            ready = True
+            listener.set_ready(True)
+        elif ready and failures >= timing.failures:
+            ready = False
+            listener.set_ready(False)
+        await clock.sleep(timing.period)
+
+
+async def _liveness(
+    spec: dict[str, Any], target: Target, listener: ProbeListener, clock: Clock, began: float
+) -> None:
+    timing = Timing.of(spec)
+    await _wait_delay(timing, clock, began)
+    failures = 0
+    while True:
+        outcome = await check(spec, target, timing.timeout)
+        _, failures = _count(outcome, 0, failures)
+        if not outcome.ok:
+            listener.unhealthy("Liveness", outcome.message)
+        if failures >= timing.failures:
+            listener.condemn("liveness", timing.grace)
+            return
+        await clock.sleep(timing.period)
+
+
+def _count(outcome: Outcome, successes: int, failures: int) -> tuple[int, int]:
+    return (successes + 1, 0) if outcome.ok else (0, failures + 1)
