@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lab.kube.objects import KubeObject, labels_of, name_of
-from lab.localkube.controllers.quantity import parse_quantity
+from lab.kube.quantity import parse_quantity
 from lab.localkube.controllers.selectors import requirement_holds
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
@@ -35,14 +35,14 @@ def requests_of(pod: KubeObject) -> dict[str, float]:
     _add(wanted, sidecars)
     for name, value in peak.items():
         wanted[name] = max(wanted.get(name, 0.0), value)
-    _add(wanted, {k: parse_quantity(v) for k, v in (spec.get("overhead") or {}).items()})
+    _add(wanted, {k: float(parse_quantity(v)) for k, v in (spec.get("overhead") or {}).items()})
     wanted["pods"] = 1.0
     return wanted
 
 
 def _requests(container: KubeObject) -> dict[str, float]:
     asked = (container.get("resources") or {}).get("requests") or {}
-    return {name: parse_quantity(value) for name, value in asked.items()}
+    return {name: float(parse_quantity(value)) for name, value in asked.items()}
 
 
 def _add(to: dict[str, float], more: Mapping[str, float]) -> None:
@@ -57,7 +57,7 @@ def lacks(wanted: Mapping[str, float], node: KubeObject, used: Mapping[str, floa
     for name, amount in wanted.items():
         if name not in room and name in ("pods", "ephemeral-storage"):
             continue
-        free = parse_quantity(room.get(name, 0)) - used.get(name, 0.0)
+        free = float(parse_quantity(room.get(name, 0))) - used.get(name, 0.0)
         if amount > 0 and amount > free + 1e-9:
             reasons.append("Too many pods" if name == "pods" else f"Insufficient {name}")
     return reasons

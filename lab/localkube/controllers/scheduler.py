@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
+from lab.kube.quantity import parse_quantity
 from lab.kube.resources import Resource
 from lab.localkube.controllers import fit
 from lab.localkube.controllers import pods as podfacts
@@ -18,7 +19,6 @@ from lab.localkube.controllers.base import (
     with_condition,
 )
 from lab.localkube.controllers.pods import PODS
-from lab.localkube.controllers.quantity import parse_quantity
 from lab.localkube.controllers.queue import Key
 from lab.localkube.protocols import WatchEvent
 
@@ -107,9 +107,9 @@ class Scheduler(Controller):
         """How full a node is: the mean used share of processor, memory and pods."""
         room, used = _room(node), self._used[name_of(node)]
         shares = [
-            used.get(name, 0.0) / parse_quantity(room[name])
+            used.get(name, 0.0) / float(parse_quantity(room[name]))
             for name in ("cpu", "memory", "pods")
-            if name in room and parse_quantity(room[name])
+            if name in room and float(parse_quantity(room[name]))
         ]
         return sum(shares) / len(shares) if shares else 0.0
 
