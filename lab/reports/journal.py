@@ -1,0 +1,172 @@
+"""The run journal: everything a report needs, in one folder per run, written once.
+
+    results/<run id>/run.json
+
+A folder appears whole or not at all, and an existing one is never written to again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lab.core.verdict import Axis, CheckResult, Grade, Severity, Verdict
+from lab.errors import ConfigError, LabError, UsageError
+
+SCHEMA_VERSION = 1
+FILE = "run.json"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One stretch of lab time: a group of a graded run, or a run by hand.
+
+    Times are RFC 3339. incidents, history and faults are in the wire forms of pager and injector, audit in
+    the form of `AuditRecord.as_dict`. marks: what the harness did, `{at, what}`. shadow: the shadow report
+    as plain values, when there is one.
+    """
+
+    id: str
+    title: str
+    mode: str
+    started_at: str
+    ended_at: str
+    hour_seconds: float = 60.0
+    incidents: tuple[Json, ...] = ()
+    history: tuple[Json, ...] = ()
+    faults: tuple[Json, ...] = ()
+    audit: tuple[Json, ...] = ()
+    posts: tuple[Json, ...] = ()
+    marks: tuple[Json, ...] = ()
+    shadow: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunJournal:
+    """A run. kind: `grade`, `run` or `baseline`. ledger: `Ledger.as_dict()` or None. settings: what the lab
+    was brought up with."""
+
+    id: str
+    created_at: str
+    kind: str
+    exercise: str = ""
+    automation: str = ""
+    settings: Json = field(default_factory=dict)
+    grade: Grade | None = None
+    episodes: tuple[Episode, ...] = ()
+    ledger: Json | None = None
+    notes: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+
+def new_run_id(root: Path, now: datetime, exercise: str, seed: int) -> str:
+    """An id that no run below `root` has: date, time, exercise, seed, and a number when that is taken."""
+    name = re.sub(r"[^a-z0-9-]+", "-", exercise.lower()).strip("-")[:60] or "run"
+    wanted = f"{now:%Y%m%d-%H%M%S}-{name}-s{seed}"
+    candidate, number = wanted, 2
+    while (root / candidate).exists():
+        candidate, number = f"{wanted}-{number}", number + 1
+    return candidate
+
+
+def write(journal: RunJournal, root: Path) -> Path:
+    """Write a run's folder below `root` and return it.
+
+    Raises UsageError when the run is there already, LabError when it cannot be written.
+    """
+    folder = root / journal.id
+    if folder.exists():
+        raise UsageError(f"{folder} exists; a run is never overwritten", hint="give the run another id")
+    temporary = ""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.mkdtemp(prefix=".writing-", dir=root)
+        with open(Path(temporary) / FILE, "w", encoding="utf-8") as file:
+            json.dump(as_json(journal), file, indent=1, ensure_ascii=False, default=str)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o755)
+        os.rename(temporary, folder)  # fails when somebody else made a run of that id meanwhile
+    except OSError as error:
+        shutil.rmtree(temporary or root / ".none", ignore_errors=True)
+        raise LabError(
+            f"the run cannot be written to {folder}: {error.strerror or error}",
+            hint="is the disk full, or the directory read-only? LAB_RESULTS names another one",
+        ) from error
+    return folder
+
+
+def as_json(journal: RunJournal) -> Json:
+    """The whole journal as plain values, with the totals of the grade spelt out."""
+    values: Json = asdict(journal)
+    if journal.grade is not None:
+        grade = journal.grade
+        values["grade"] |= {"earned": grade.earned, "possible": grade.possible, "verdict": grade.verdict}
+    return values
+
+
+def read(path: Path) -> RunJournal:
+    """Read a run from its folder or its file.
+
+    Raises ConfigError when it is not there, cannot be read, or is of another version.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if values.get("schema_version") != SCHEMA_VERSION:
+            found = values.get("schema_version")
+            raise ConfigError(f"{file} has schema version {found}; this lab reads {SCHEMA_VERSION}")
+        return _journal(values)
+    except OSError as error:
+        raise ConfigError(
+            f"there is no run at {path}: {error.strerror}", hint="lab grade makes one below results/"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file} is not a run that can be read: {error}") from error
+
+
+def runs(root: Path) -> list[Path]:
+    """The folders of all runs below `root`, newest first."""
+    found = [file.parent for file in root.glob(f"*/{FILE}") if not file.parent.name.startswith(".")]
+    return sorted(found, key=lambda folder: folder.name, reverse=True)
+
+
+def _journal(values: Json) -> RunJournal:
+    known = {f.name: values[f.name] for f in fields(RunJournal) if f.name in values}
+    known["grade"] = _grade(values["grade"]) if values.get("grade") else None
+    known["episodes"] = tuple(_episode(episode) for episode in values.get("episodes") or ())
+    known["notes"] = tuple(values.get("notes") or ())
+    return RunJournal(**known)
+
+
+def _episode(values: Json) -> Episode:
+    known = {f.name: values[f.name] for f in fields(Episode) if f.name in values}
+    return Episode(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
+
+
+def _grade(values: Json) -> Grade:
+    known = {f.name: values[f.name] for f in fields(Grade) if f.name in values}
+    known["checks"] = tuple(_check(check) for check in values["checks"])
+    known["notes"] = tuple(values.get("notes") or ())
+    return Grade(**known)
+
+
+def _check(values: Json) -> CheckResult:
+    known = {f.name: values[f.name] for f in fields(CheckResult) if f.name in values}
+    return CheckResult(
+        **known
+        | {
+            "axis": Axis(values["axis"]),
+            "verdict": Verdict(values["verdict"]),
+            "severity": Severity(values.get("severity", Severity.RECOVERABLE)),
+            "evidence": tuple(values.get("evidence") or ()),
+        }
+    )
