@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import psycopg
@@ -20,10 +21,12 @@ class Shop:
         self.api: Pod
         self.worker: Pod
 
-    async def open(self, **env: str) -> Shop:
-        payments = await self.pods.start("lab.shop.payments", "payments-1")
+    async def open(self) -> Shop:
+        payments, self.worker = await asyncio.gather(
+            self.pods.start("lab.shop.payments", "payments-1"),
+            self.pods.start("lab.shop.worker", "worker-a"),
+        )
         self.api = await self.pods.start("lab.shop.api", "api-1", PAYMENTS_URL=payments.base)
-        self.worker = await self.pods.start("lab.shop.worker", "worker-a", **env)
         await until(self.sells, "the shop sells")
         with psycopg.connect(self.pods.common["DATABASE_URL"], autocommit=True) as database:
             database.execute(
@@ -92,16 +95,6 @@ async def test_hung_workers_recurring_comes_back_until_healed(pods: Pods, faults
     status, answer = await faults.call("DELETE", f"faults/{entry['id']}")
     assert (status, answer["entries"][0]["undoneBy"]) == (200, "heal")
     await until(shop.sells, "healed, the same pod sells")
-
-
-async def test_hung_workers_by_lease(pods: Pods, faults_api: Any) -> None:
-    shop = await Shop(pods).open()
-    faults = await faults_api()
-    [entry] = await faults.inject("hung-workers", forSeconds=4, parameters={"partition": BUSY})
-    await until(shop.late, "orders are late")
-    await until(lambda: faults.state(entry["id"], "undone"), "the lease ends")
-    assert (await faults.entry(entry["id"]))["undoneBy"] == "lease"
-    await until(shop.sells, "the shop sells")
 
 
 async def test_slow_worker_ages_below_the_alert_and_drains(pods: Pods, faults_api: Any) -> None:

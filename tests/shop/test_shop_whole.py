@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 import pytest
 from shop_pods import Pod, Pods, until
@@ -11,9 +13,11 @@ from lab.shop.load import customers
 
 async def shop(pods: Pods, workers: int) -> tuple[Pod, list[Pod]]:
     """payments, api and workers that each hold a partition; nobody works on the other partitions."""
-    payments = await pods.start("lab.shop.payments", "payments-1")
+    payments, *started = await asyncio.gather(
+        pods.start("lab.shop.payments", "payments-1"),
+        *(pods.start("lab.shop.worker", f"worker-{n}") for n in range(workers)),
+    )
     api = await pods.start("lab.shop.api", "api-1", PAYMENTS_URL=payments.base)
-    started = [await pods.start("lab.shop.worker", f"worker-{n}") for n in range(workers)]
     for worker in started:
         await until(lambda pod=worker: partition_of_pod(pods, pod), f"{worker.name} holds a partition")
     with psycopg.connect(pods.common["DATABASE_URL"], autocommit=True) as database:
