@@ -62,6 +62,7 @@ class KubeClient:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
+        self._watches: set[aiohttp.ClientResponse] = set()
 
     @classmethod
     def from_environment(cls, *, timeout: float = 30.0, user_agent: str = "toil-lab") -> KubeClient:
@@ -75,7 +76,10 @@ class KubeClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, also those of watches that were left without being closed."""
+        for answer in self._watches:
+            answer.close()
+        self._watches.clear()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -238,13 +242,12 @@ class KubeClient:
             ) as answer:
                 if answer.status >= 400:
                     raise _status_error(answer.status, await answer.read(), answer.headers)
-                async for line in _lines(answer.content):
-                    event = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        raise _status_error(
-                            int(event["object"].get("code", 500)), orjson.dumps(event["object"]), {}
-                        )
-                    yield event
+                self._watches.add(answer)
+                try:
+                    async for line in _lines(answer.content):
+                        yield _event(line)
+                finally:
+                    self._watches.discard(answer)
         except aiohttp.ClientError as error:
             raise ConnectionError(f"watch {url}: {error}") from error
 
@@ -305,6 +308,14 @@ def _status_error(code: int, content: bytes, headers: Mapping[str, str]) -> Stat
         details=body.get("details"),
         headers=kept,
     )
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = orjson.loads(line)
+    if event["type"] == "ERROR":
+        status = event["object"]
+        raise _status_error(int(status.get("code") or 500), orjson.dumps(status), {})
+    return event
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -31,6 +31,7 @@ from lab.localkube.registry.decoding import conform, strict_error
 from lab.localkube.registry.scale import scale_of
 
 _REVIEW_GROUPS = ("authorization.k8s.io", "authentication.k8s.io")
+_NAMED = ("create", "update", "patch")
 _RETURNED_WHEN_DELETED = ("pods", "namespaces", "serviceaccounts", "services", "persistentvolumeclaims")
 
 PLAIN = Accepted()
@@ -84,7 +85,7 @@ class Rest:
             raise method_not_allowed()
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise method_not_allowed() if not info.name else path_not_found()
-        if info.verb == "create" and info.name and not info.subresource:
+        if not info.subresource and (info.verb == "create") == bool(info.name) and info.verb in _NAMED:
             raise method_not_allowed()
         return await self._verbs[info.verb](call)
 

@@ -40,8 +40,10 @@ def start_server(directory: Path, block: int) -> subprocess.Popen[bytes]:
     directory.mkdir(exist_ok=True)
     with (directory / "log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "lab.localkube", "--api-only", "--data-dir", str(directory / "data")]
-            + ["--block", str(block), "--ready-file", str(directory / "ready")],
+            [
+                *(sys.executable, "-m", "lab.localkube", "--api-only", "--block", str(block)),
+                *("--data-dir", str(directory / "data"), "--ready-file", str(directory / "ready")),
+            ],
             stdout=log,
             stderr=subprocess.STDOUT,
         )

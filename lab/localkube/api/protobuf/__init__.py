@@ -1,7 +1,7 @@
 """Reading protobuf request bodies, which kubectl sends for `create`, `drain` and `auth` since 1.32.
 
 A body is the magic `k8s\\0`, then a runtime.Unknown with the type and the message's bytes. Messages are
-read by a table of field numbers (`generate.py` makes it). Answers are always JSON, which every client accepts.
+read by a table of field numbers (`generate.py` makes it). Answers are JSON, which every client accepts.
 
 Go writes a plain field also when it is zero, a pointer only when it is set. The wire does not say which is
 which, so zeros are dropped but for the names in `_POINTERS`, where zero is a choice and not an absence.

@@ -1,0 +1,55 @@
+"""The process: what it needs, what it leaves, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import start_server, wait_ready
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lab.localkube", *arguments], capture_output=True, text=True, timeout=20
+    )
+
+
+def test_a_taken_block_is_one_clear_line(served: Any, tmp_path: Path) -> None:
+    done = _run("--api-only", "--data-dir", str(tmp_path / "d"), "--block", str(served.block))
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) == 1
+    assert f"127.{served.block}.0.1:6443 is taken" in done.stderr
+
+
+@pytest.mark.parametrize("block", ["0", "255", "x"])
+def test_a_wrong_block_is_usage(tmp_path: Path, block: str) -> None:
+    assert _run("--api-only", "--data-dir", str(tmp_path), "--block", block).returncode == 2
+
+
+def test_credentials_are_private_and_the_ready_file_is_whole(served: Any) -> None:
+    ready = json.loads((served.directory / "ready").read_text())
+    assert ready == {"server": served.server, "kubeconfig": str(served.kubeconfig), "pid": served.process.pid}
+    for file in [served.kubeconfig, *(served.directory / "data" / "pki").iterdir()]:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_restart_keeps_objects_tokens_and_the_authority(tmp_path: Path, number: int) -> None:
+    block = 210 + os.getpid() % 40
+    kept = []
+    for _ in range(2):
+        process = start_server(tmp_path / "x", block)
+        if not wait_ready(process, tmp_path / "x"):
+            pytest.skip(f"block {block} is taken")
+        kept.append((tmp_path / "x" / "data" / "admin.kubeconfig").read_text())
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert not (tmp_path / "x" / "ready").exists()
+    assert kept[0] == kept[1]
