@@ -13,6 +13,7 @@ from typing import Any
 
 from lab.core.clock import Clock
 from lab.kube.objects import KubeObject, name_of, namespace_of
+from lab.kube.patch import APPLY_PATCH
 from lab.kube.resources import Resource
 from lab.kube.selectors import EVERYTHING, SelectorError, parse_label_selector
 from lab.kube.status import bad_request, gone, invalid
@@ -168,6 +169,8 @@ class LocalRegistry:
         options: WriteOptions = _WRITE,
     ) -> tuple[KubeObject, bool]:
         """Change an object by a patch; True when an apply created it."""
+        if content_type.split(";")[0].strip() == APPLY_PATCH:
+            return self._writer.apply(resource, namespace, name, patch, subresource, options)
         return self._writer.patch(resource, namespace, name, patch, content_type, subresource, options), False
 
     def delete(

@@ -85,6 +85,8 @@ def carry_over(resource: Resource, old: KubeObject, new: KubeObject) -> None:
         new.pop("status", None)
         if "status" in old:
             new["status"] = old["status"]
+    if resource.key == "namespaces" and "spec" in old:
+        new["spec"] = old["spec"]  # its finalizers are written through /finalize
     if resource.key in _GENERATION:
         generation = int(old["metadata"].get("generation") or 0)
         new["metadata"]["generation"] = generation + 1 if _changed(resource, old, new) else generation

@@ -7,6 +7,8 @@ Source: k8s.io/apiserver/pkg/registry/rest/{create,update}.go and pkg/endpoints/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lab.kube import patch as patches
@@ -24,14 +26,17 @@ from lab.kube.status import (
 from lab.localkube.protocols import WriteOptions
 from lab.localkube.registry import strategy
 from lab.localkube.registry.admission import admit
+from lab.localkube.registry.applying import apply_intent
 from lab.localkube.registry.core import Core
 from lab.localkube.registry.decoding import conform, strict_error, thaw
 from lab.localkube.registry.defaults import apply_defaults
 from lab.localkube.registry.defaults.workloads import select_own_pods
 from lab.localkube.registry.deletion import finalized, require_live_namespace
 from lab.localkube.registry.names import generate_name
+from lab.localkube.registry.ownership import Manager, fields_of
 from lab.localkube.registry.scale import scale_of, take_scale
 from lab.localkube.registry.served import SERVICES
+from lab.localkube.registry.tracking import Tracker
 from lab.localkube.registry.validation import validate, validate_update
 
 _ATTEMPTS = 8
@@ -40,6 +45,7 @@ _PATCH_TYPES = (
     patches.JSON_PATCH,
     patches.MERGE_PATCH,
     patches.STRATEGIC_MERGE_PATCH,
+    patches.APPLY_PATCH,
 )
 
 
@@ -48,9 +54,15 @@ class Writer:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._tracker = Tracker(core)
 
     def create(
-        self, resource: Resource, namespace: str, obj: KubeObject, options: WriteOptions
+        self,
+        resource: Resource,
+        namespace: str,
+        obj: KubeObject,
+        options: WriteOptions,
+        managers: Sequence[Manager] | None = None,
     ) -> KubeObject:
         """Store a new object. Raises StatusError 400, 403, 404, 409 or 422."""
         new = self._read(resource, obj, options)
@@ -74,6 +86,7 @@ class Writer:
             raise already_exists(resource.plural, resource.group, metadata["name"])
         if resource.key == SERVICES.key:
             self._core.addresses.assign(new)
+        self._tracker.own_new(resource, new, options, managers)
         return self._core.save(resource, new, dry_run=options.dry_run)
 
     def update(
@@ -203,7 +216,13 @@ class Writer:
             raise StatusError(404, "NotFound", "the server could not find the requested resource", details={})
 
     def _store_update(
-        self, resource: Resource, old: KubeObject, new: KubeObject, subresource: str, options: WriteOptions
+        self,
+        resource: Resource,
+        old: KubeObject,
+        new: KubeObject,
+        subresource: str,
+        options: WriteOptions,
+        managers: Sequence[Manager] | None = None,
     ) -> KubeObject:
         self._check_subresource(resource, subresource)
         self._check_version(resource, old, new)
@@ -213,7 +232,6 @@ class Writer:
             new = self._take_finalizers(old, new)
         self._own_metadata(old, new)
         if not subresource:
-            strategy.carry_over(resource, old, new)
             if resource.key == SERVICES.key:
                 self._core.addresses.assign(new, old)
             apply_defaults(resource.key, new)
@@ -223,9 +241,53 @@ class Writer:
         if finalized(resource, new):
             return self._core.erase(resource, new, dry_run=options.dry_run)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        self._tracker.own_changes(resource, old, new, subresource, options, managers)
         if new == old:
             return old
         return self._core.save(resource, new, dry_run=options.dry_run)
+
+    def apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        intent: Any,
+        subresource: str,
+        options: WriteOptions,
+    ) -> tuple[KubeObject, bool]:
+        """Server-side apply; True when it created the object.
+
+        Raises StatusError 400, 404, 409, 415 or 422.
+        """
+        schema = definition_for(resource.group, resource.version, resource.kind)
+        if schema is None or subresource not in ("", "status"):
+            raise unsupported_media_type(f"apply is not supported by {resource.plural}/{subresource}")
+        if not options.field_manager:
+            message = "Required value: is required for apply patch"
+            raise invalid(
+                "PatchOptions", "meta.k8s.io", "", [("fieldManager", "FieldValueRequired", message)]
+            )
+        wanted = self._read(resource, intent, options)
+        metadata = wanted["metadata"]
+        if metadata.get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        if metadata.setdefault("name", name) != name:
+            raise bad_request(
+                f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+            )
+        self._take_namespace(resource, namespace, metadata)
+        author = self._tracker.author(resource, options.field_manager, "Apply", subresource)
+        old = self._core.find(resource, namespace, name)
+        if old is None:
+            if subresource or metadata.get("uid"):
+                self._core.need(resource, namespace, name)
+            managers = [replace(author, paths=frozenset(fields_of(wanted, schema, "")))]
+            return self.create(resource, namespace, wanted, options, managers), True
+        version = metadata.pop("resourceVersion", "")
+        applied = apply_intent(old, wanted, schema, author, force=options.force)
+        merged = thaw(applied.obj)
+        merged["metadata"]["resourceVersion"] = version or old["metadata"]["resourceVersion"]
+        return self._store_update(resource, old, merged, subresource, options, applied.managers), False
 
     @staticmethod
     def _check_version(resource: Resource, old: KubeObject, new: KubeObject) -> None:
@@ -263,6 +325,6 @@ class Writer:
                 new["metadata"][field] = old["metadata"][field]
             else:
                 new["metadata"].pop(field, None)
-        for field in ("labels", "annotations", "finalizers", "ownerReferences", "managedFields"):
+        for field in ("labels", "annotations", "finalizers", "ownerReferences"):
             if not new["metadata"].get(field):
                 new["metadata"].pop(field, None)

@@ -2,24 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.status import invalid
+from lab.localkube.registry.validation import others, pods, workloads
 from lab.localkube.registry.validation.causes import Causes
 from lab.localkube.registry.validation.metadata import check_metadata, check_metadata_update
+
+Check = Callable[[KubeObject, Causes], None]
+UpdateCheck = Callable[[KubeObject, KubeObject, Causes], None]
+
+_CHECKS: Mapping[str, Check] = {
+    "pods": pods.check_pod,
+    "services": others.check_service,
+    "configmaps": others.check_config_map,
+    "secrets": others.check_secret,
+    "deployments.apps": workloads.check_deployment,
+    "replicasets.apps": workloads.check_replicaset,
+    "statefulsets.apps": workloads.check_statefulset,
+    "daemonsets.apps": workloads.check_daemonset,
+    "jobs.batch": workloads.check_job,
+    "cronjobs.batch": workloads.check_cronjob,
+    "poddisruptionbudgets.policy": workloads.check_budget,
+    "horizontalpodautoscalers.autoscaling": workloads.check_autoscaler,
+    "roles.rbac.authorization.k8s.io": others.check_role,
+    "clusterroles.rbac.authorization.k8s.io": others.check_role,
+    "rolebindings.rbac.authorization.k8s.io": others.check_role_binding,
+    "clusterrolebindings.rbac.authorization.k8s.io": others.check_role_binding,
+    "endpointslices.discovery.k8s.io": others.check_endpoint_slice,
+}
+_UPDATE_CHECKS: Mapping[str, tuple[UpdateCheck, ...]] = {
+    "pods": (pods.check_pod_update,),
+    "services": (others.check_service_update,),
+    "configmaps": (others.check_config_update,),
+    "secrets": (others.check_config_update,),
+    "deployments.apps": (workloads.check_selector_kept,),
+    "replicasets.apps": (workloads.check_selector_kept,),
+    "daemonsets.apps": (workloads.check_selector_kept,),
+    "statefulsets.apps": (workloads.check_statefulset_update,),
+    "jobs.batch": (workloads.check_job_update,),
+    "rolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
+    "clusterrolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
+    "priorityclasses.scheduling.k8s.io": (others.check_priority_class_update,),
+}
 
 
 def validate(resource: Resource, obj: KubeObject) -> None:
     """Refuse an invalid object. Raises StatusError 422."""
     causes = Causes()
     check_metadata(resource, obj["metadata"], causes)
+    check = _CHECKS.get(resource.key)
+    if check is not None:
+        check(obj, causes)
     _report(resource, obj, causes)
 
 
 def validate_update(resource: Resource, old: KubeObject, new: KubeObject) -> None:
-    """Refuse a change of what cannot change. Raises StatusError 422 or 403."""
+    """Refuse a change of what cannot change. Raises StatusError 422."""
     causes = Causes()
     check_metadata_update(old["metadata"], new["metadata"], causes)
+    for check in _UPDATE_CHECKS.get(resource.key, ()):
+        check(old, new, causes)
     _report(resource, new, causes)
 
 

@@ -1,0 +1,72 @@
+"""Keeping managedFields up to date on ordinary writes.
+
+Writes of this process's own controllers name no field manager. They are tracked only on objects that are
+tracked already, so that the many status writes of pods stay cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lab.kube.objects import KubeObject
+from lab.kube.resources import Resource
+from lab.kube.schema import definition_for
+from lab.localkube.protocols import WriteOptions
+from lab.localkube.registry.core import Core
+from lab.localkube.registry.ownership import (
+    Manager,
+    fields_of,
+    read_managers,
+    track_update,
+    write_managers,
+)
+
+_OWN_MANAGER = "localkube"
+_FORGET: tuple[list[KubeObject], ...] = ([], [{}])
+"""managedFields in a request that asks to forget all managers."""
+
+
+class Tracker:
+    """Writes `metadata.managedFields`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def author(self, resource: Resource, name: str, operation: str, subresource: str = "") -> Manager:
+        """A manager that writes now and owns nothing yet."""
+        return Manager(name, operation, resource.api_version, subresource, self._core.timestamp())
+
+    def own_new(
+        self,
+        resource: Resource,
+        new: KubeObject,
+        options: WriteOptions,
+        managers: Sequence[Manager] | None,
+    ) -> None:
+        """Say who set the fields of a new object, in place; `managers` is what an apply found out."""
+        schema = definition_for(resource.group, resource.version, resource.kind)
+        if managers is None and options.field_manager and schema is not None:
+            author = self.author(resource, options.field_manager, "Update")
+            managers = [replace(author, paths=frozenset(fields_of(new, schema, "")))]
+        write_managers(new["metadata"], managers or ())
+
+    def own_changes(
+        self,
+        resource: Resource,
+        old: KubeObject,
+        new: KubeObject,
+        subresource: str,
+        options: WriteOptions,
+        managers: Sequence[Manager] | None,
+    ) -> None:
+        """Say who set what in a changed object, in place; `managers` is what an apply found out."""
+        metadata, schema = new["metadata"], definition_for(resource.group, resource.version, resource.kind)
+        forget = metadata.pop("managedFields", None) in _FORGET
+        if managers is None:
+            managers = [] if forget else read_managers(old["metadata"])
+            if (managers or options.field_manager) and schema is not None and not forget:
+                scope = subresource if subresource == "status" else ""
+                author = self.author(resource, options.field_manager or _OWN_MANAGER, "Update", scope)
+                managers = track_update(old, new, schema, managers, author)
+        write_managers(metadata, managers)

@@ -1,0 +1,203 @@
+"""Workload controllers: apps, batch, policy and autoscaling.
+
+Source: k8s.io/kubernetes/pkg/apis/{apps,batch,policy,autoscaling}/validation/validation.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lab.kube.objects import KubeObject, labels_of
+from lab.kube.selectors import SelectorError, label_selector_from
+from lab.localkube.registry.validation.causes import Causes
+from lab.localkube.registry.validation.metadata import check_labels
+from lab.localkube.registry.validation.numbers import check_count_or_percent, check_not_negative, is_zero
+from lab.localkube.registry.validation.pods import check_pod_spec
+
+_IMMUTABLE = "field is immutable"
+_STATEFULSET_MUTABLE = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+_STATEFULSET_FORBIDDEN = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+    "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+)
+
+
+def _check_template(obj: KubeObject, kind: str, policies: Collection[str], causes: Causes) -> None:
+    """Selector, template and that they fit; a controller's pods have one of the restart policies."""
+    spec = obj.get("spec") or {}
+    template = spec.get("template") or {}
+    labels = labels_of(template)
+    selector = spec.get("selector")
+    if selector is None:
+        causes.required("spec.selector")
+        matches = False
+    else:
+        matches = _check_selector(selector, kind, labels, causes)
+    if not matches:
+        causes.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+    check_labels(labels, "spec.template.labels", causes)
+    check_pod_spec(template.get("spec") or {}, "spec.template.spec", causes)
+    policy = (template.get("spec") or {}).get("restartPolicy")
+    if policy not in policies:
+        causes.unsupported("spec.template.spec.restartPolicy", policy, policies)
+    for field in ("replicas", "minReadySeconds", "revisionHistoryLimit"):
+        check_not_negative(spec.get(field), f"spec.{field}", causes)
+
+
+def _check_selector(selector: KubeObject, kind: str, labels: dict[str, str], causes: Causes) -> bool:
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        causes.invalid("spec.selector", selector, f"empty selector is invalid for {kind}")
+    try:
+        return label_selector_from(selector).matches(labels)
+    except (SelectorError, KeyError) as error:
+        causes.invalid("spec.selector", selector, f"invalid label selector: {error}")
+        return False
+
+
+def check_deployment(obj: KubeObject, causes: Causes) -> None:
+    """A Deployment."""
+    _check_template(obj, "deployment", ("Always",), causes)
+    spec = obj["spec"]
+    strategy = spec.get("strategy") or {}
+    rolling = strategy.get("rollingUpdate")
+    path = "spec.strategy.rollingUpdate"
+    if strategy.get("type") not in ("Recreate", "RollingUpdate"):
+        causes.unsupported("spec.strategy.type", strategy.get("type"), ("Recreate", "RollingUpdate"))
+    elif strategy["type"] == "Recreate" and rolling is not None:
+        causes.forbidden(path, "may not be specified when strategy `type` is 'Recreate'")
+    elif rolling is not None:
+        for field in ("maxUnavailable", "maxSurge"):
+            check_count_or_percent(rolling.get(field), f"{path}.{field}", causes)
+        if is_zero(rolling.get("maxUnavailable")) and is_zero(rolling.get("maxSurge")):
+            causes.invalid(
+                f"{path}.maxUnavailable", rolling.get("maxUnavailable"), "may not be 0 when `maxSurge` is 0"
+            )
+    deadline = spec.get("progressDeadlineSeconds")
+    if deadline is not None and deadline <= int(spec.get("minReadySeconds") or 0):
+        causes.invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")
+
+
+def check_replicaset(obj: KubeObject, causes: Causes) -> None:
+    """A ReplicaSet."""
+    _check_template(obj, "replicaset", ("Always",), causes)
+
+
+def check_statefulset(obj: KubeObject, causes: Causes) -> None:
+    """A StatefulSet."""
+    _check_template(obj, "statefulset", ("Always",), causes)
+    policy = obj["spec"].get("podManagementPolicy")
+    if policy not in ("OrderedReady", "Parallel"):
+        causes.invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
+    kind = (obj["spec"].get("updateStrategy") or {}).get("type")
+    if kind not in ("RollingUpdate", "OnDelete"):
+        causes.invalid("spec.updateStrategy", kind, "must be 'RollingUpdate' or 'OnDelete'")
+
+
+def check_daemonset(obj: KubeObject, causes: Causes) -> None:
+    """A DaemonSet."""
+    _check_template(obj, "daemonset", ("Always",), causes)
+
+
+def _check_job_spec(spec: KubeObject, path: str, causes: Causes) -> None:
+    template = spec.get("template") or {}
+    pod = template.get("spec") or {}
+    check_labels(labels_of(template), f"{path}.template.labels", causes)
+    check_pod_spec(pod, f"{path}.template.spec", causes)
+    if pod.get("restartPolicy", "Always") == "Always":
+        causes.required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+    for field in (
+        "parallelism",
+        "completions",
+        "backoffLimit",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+    ):
+        check_not_negative(spec.get(field), f"{path}.{field}", causes)
+
+
+def check_job(obj: KubeObject, causes: Causes) -> None:
+    """A Job."""
+    _check_job_spec(obj.get("spec") or {}, "spec", causes)
+
+
+def check_cronjob(obj: KubeObject, causes: Causes) -> None:
+    """A CronJob."""
+    spec = obj.get("spec") or {}
+    schedule = spec.get("schedule", "")
+    if not schedule:
+        causes.required("spec.schedule")
+    elif not schedule.startswith("@") and len(schedule.split()) != 5:
+        found = schedule.split()
+        causes.invalid(
+            "spec.schedule",
+            schedule,
+            f"expected exactly 5 fields, found {len(found)}: [{' '.join(found)}]",
+        )
+    policy = spec.get("concurrencyPolicy")
+    if policy not in ("Allow", "Forbid", "Replace"):
+        causes.unsupported("spec.concurrencyPolicy", policy, ("Allow", "Forbid", "Replace"))
+    for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        check_not_negative(spec.get(field), f"spec.{field}", causes)
+    _check_job_spec((spec.get("jobTemplate") or {}).get("spec") or {}, "spec.jobTemplate.spec", causes)
+
+
+def check_budget(obj: KubeObject, causes: Causes) -> None:
+    """A PodDisruptionBudget."""
+    spec = obj.get("spec") or {}
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        causes.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+    for field in ("minAvailable", "maxUnavailable"):
+        if spec.get(field) is not None:
+            check_count_or_percent(spec[field], f"spec.{field}", causes)
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    if policy not in (None, "IfHealthyBudget", "AlwaysAllow"):
+        causes.unsupported("spec.unhealthyPodEvictionPolicy", policy, ("IfHealthyBudget", "AlwaysAllow"))
+
+
+def check_autoscaler(obj: KubeObject, causes: Causes) -> None:
+    """A HorizontalPodAutoscaler."""
+    spec = obj.get("spec") or {}
+    most, least = spec.get("maxReplicas") or 0, spec.get("minReplicas", 1)
+    if most < 1:
+        causes.invalid("spec.maxReplicas", most, "must be greater than 0")
+    elif most < least:
+        causes.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
+    if least < 1:
+        causes.invalid("spec.minReplicas", least, "must be greater than or equal to 1")
+    for field in ("kind", "name"):
+        if not (spec.get("scaleTargetRef") or {}).get(field):
+            causes.required(f"spec.scaleTargetRef.{field}")
+
+
+def check_selector_kept(old: KubeObject, new: KubeObject, causes: Causes) -> None:
+    """The selector of a workload cannot change."""
+    if (old["spec"].get("selector")) != new["spec"].get("selector"):
+        causes.invalid("spec.selector", new["spec"].get("selector"), _IMMUTABLE)
+
+
+def check_statefulset_update(old: KubeObject, new: KubeObject, causes: Causes) -> None:
+    """Most of a StatefulSet's spec cannot change."""
+    before, after = (
+        {key: value for key, value in obj["spec"].items() if key not in _STATEFULSET_MUTABLE}
+        for obj in (old, new)
+    )
+    if before != after:
+        causes.forbidden("spec", _STATEFULSET_FORBIDDEN)
+
+
+def check_job_update(old: KubeObject, new: KubeObject, causes: Causes) -> None:
+    """A Job's template, selector and completions cannot change, unless it is suspended and not started."""
+    before, after = old["spec"], new["spec"]
+    resting = before.get("suspend") and not (old.get("status") or {}).get("startTime")
+    fields = ("selector", "completionMode", "completions") + (() if resting else ("template",))
+    for field in fields:
+        if before.get(field) != after.get(field):
+            causes.invalid(f"spec.{field}", after.get(field), _IMMUTABLE)
