@@ -62,7 +62,7 @@ class Launcher:
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._sending = asyncio.Lock()
-        self._replies: dict[int, asyncio.Future[int]] = {}
+        self._replies: dict[int, asyncio.Future[Process]] = {}
         self._running: dict[int, asyncio.Future[int]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._count = 0
@@ -96,7 +96,7 @@ class Launcher:
         await self.start()
         self._count += 1
         number = self._count
-        reply: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
         self._replies[number] = reply
         request = {
             "op": "spawn",
@@ -109,10 +109,9 @@ class Launcher:
         }
         try:
             await self._send(request, (stdin, stdout, stderr))
-            pid = await reply
+            return await reply
         finally:
             self._replies.pop(number, None)
-        return Process(self, pid, self._running[pid])
 
     def send_signal(self, pid: int, number: int) -> None:
         """Have the zygote signal one of its children."""
@@ -176,15 +175,17 @@ class Launcher:
                 ended.set_result(message["code"])
             return
         reply = self._replies.get(message["id"])
+        waited = reply is not None and not reply.done()
         if "pid" in message:
-            # Before the caller runs: the process may have ended by then, and its end be read already.
-            self._running[message["pid"]] = asyncio.get_running_loop().create_future()
-        if reply is None or reply.done():
-            if "pid" in message:
-                self.send_signal(message["pid"], signal.SIGKILL)
-        elif "pid" in message:
-            reply.set_result(message["pid"])
-        else:
+            pid = message["pid"]
+            # Here, not in the caller: by the time that runs, the process may have ended.
+            ended = self._running[pid] = asyncio.get_running_loop().create_future()
+            process = Process(self, pid, ended)
+            if waited and reply:
+                reply.set_result(process)
+            else:
+                process.kill()
+        elif waited and reply:
             reply.set_exception(StartError(message["error"]))
 
     def _lost(self, control: socket.socket, ready: asyncio.Future[None]) -> None:

@@ -220,6 +220,8 @@ def run_job(job: Job) -> None:
     if kind == "module":
         sys.argv = [what, *arguments]
         sys.path[0] = job.cwd
+        if not hasattr(sys.modules.get(what), "__path__"):
+            sys.modules.pop(what, None)  # it is to run, not to be found imported
         runpy.run_module(what, run_name="__main__", alter_sys=True)
     elif kind == "script":
         sys.argv = [what, *arguments]

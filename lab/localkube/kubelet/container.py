@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from lab.kube.objects import KubeObject
-from lab.localkube.controllers.quantity import parse_quantity
+from lab.kube.quantity import parse_quantity
 from lab.localkube.images.launch import Launch, StartError, UnknownImage
 from lab.localkube.images.launcher import Process
 from lab.localkube.kubelet.backoff import Backoff
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 MAX_PROCESSES = 1024
 """A container with more processes than this is killed: it would take the machine with it."""
 MESSAGE_LIMIT = 4096
+AFTER_PRE_STOP = 2.0
+"""Seconds that a container has for itself even when its preStop hook used up the grace, as upstream."""
 
 
 class ContainerWorker:
@@ -53,6 +56,8 @@ class ContainerWorker:
         self.log: ContainerLog | None = None
         self.launch: Launch | None = None
         self.process: Process | None = None
+        self.rewrite: Callable[[str], str] = str
+        """Host names and mounted paths as this container needs them."""
         self.executed: set[Process] = set()
         """Commands that run beside the container; they end with it."""
         self._context = context
@@ -79,7 +84,7 @@ class ContainerWorker:
     def memory_limit(self) -> float | None:
         """resources.limits.memory in bytes."""
         limit = ((self.spec.get("resources") or {}).get("limits") or {}).get("memory")
-        return None if limit is None else parse_quantity(limit)
+        return None if limit is None else float(parse_quantity(limit))
 
     def finished(self) -> bool:
         """Whether it ended and its policy does not start it again."""
@@ -151,10 +156,7 @@ class ContainerWorker:
             except MissingReference as error:
                 self._wait_state("CreateContainerConfigError", str(error))
                 self._event("Warning", "Failed", f"Error: {error}")
-            except StartError as error:
-                self._wait_state("CreateContainerError", str(error))
-                self._event("Warning", "Failed", f"Error: {error}")
-            except OSError as error:
+            except (StartError, OSError) as error:
                 self._wait_state("CreateContainerError", str(error))
                 self._event("Warning", "Failed", f"Error: {error}")
             await first_of(self._node.clock, delay, self._stop.wait(), self._context.references.wait())
@@ -249,25 +251,25 @@ class ContainerWorker:
     async def _kill(self, process: Process, exited: asyncio.Future[int]) -> None:
         """preStop, the stop signal, and when the grace is over SIGKILL."""
         clock = self._node.clock
-        if not self._stop.is_set():
+        limit = float("inf")
+        if self._stop.is_set():
+            self._event("Normal", "Killing", f"Stopping container {self.name}")
+        else:
             grace = self._condemned_grace
             if grace is None:
                 grace = float(self._context.pod["spec"].get("terminationGracePeriodSeconds", 30))
-            deadline = clock.monotonic() + grace
-        else:
-            deadline = self._deadline
-            self._event("Normal", "Killing", f"Stopping container {self.name}")
+            limit = clock.monotonic() + grace
+        least = 0.0
         hook = (self.spec.get("lifecycle") or {}).get("preStop")
-        if hook and deadline > clock.monotonic():
-            await self._pre_stop(hook, deadline - clock.monotonic(), exited)
-            deadline = max(deadline, clock.monotonic() + 2.0)  # upstream's single extension
-            if not self._stop.is_set() or self._deadline > clock.monotonic():
-                self._deadline = deadline if self._stop.is_set() else self._deadline
+        left = min(limit, self._deadline) - clock.monotonic()
+        if hook and left > 0:
+            await self._pre_stop(hook, left, exited)
+            least = clock.monotonic() + AFTER_PRE_STOP
         if self.launch is not None:
             process.signal(self.launch.stop_signal)
         while not exited.done():
             self._deadline_moved.clear()
-            left = min(deadline, self._deadline) - clock.monotonic()
+            left = max(least, min(limit, self._deadline)) - clock.monotonic()
             if left <= 0:
                 process.kill()
                 await exited
@@ -295,10 +297,6 @@ class ContainerWorker:
         except StartError as error:
             return 126, str(error)
         return code, output.decode(errors="replace").strip()
-
-    def rewrite(self, text: str) -> str:
-        """Host names and mounted paths as this container needs them."""
-        return resolve_container(self._context, self.spec, self._volumes, self._place).rewrite(text)
 
     def _open_log(self) -> ContainerLog:
         directory = self._context.directory / "logs" / self.name

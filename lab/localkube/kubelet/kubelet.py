@@ -94,13 +94,13 @@ class Kubelet:
     async def run(self) -> None:
         """Be a node until cancelled; then the processes of all pods end, and their objects stay."""
         node = self._node
+        self._heartbeat.register()
         swept = await asyncio.to_thread(node.ledger.sweep)
         if swept:
             log.warning("ended %d processes that an earlier kubelet left", swept)
         await node.images.start()
         if node.images.launcher.pid is not None:
             node.ledger.add(node.images.launcher.pid)
-        self._heartbeat.register()
         self._forget_old_pods()
         unsubscribe = node.registry.subscribe(self._on_change)
         try:

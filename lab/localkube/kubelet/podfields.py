@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.kube.objects import KubeObject
-from lab.localkube.controllers.quantity import parse_quantity
+from lab.kube.quantity import parse_quantity
 
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]$")
 
@@ -64,12 +64,12 @@ def resource_value(container: KubeObject, resource: str, divisor: str, place: Po
     kind, _, name = resource.partition(".")
     given = (container.get("resources") or {}).get(kind) or {}
     if name in given:
-        amount = parse_quantity(given[name])
+        amount = float(parse_quantity(given[name]))
     elif kind == "limits" and name in ("cpu", "memory"):
         amount = place.cpu if name == "cpu" else place.memory
     elif kind in ("limits", "requests"):
         amount = 0.0
     else:
         raise MissingReference(f"unsupported resource: {resource}")
-    unit = parse_quantity(divisor or "1") or 1.0
+    unit = float(parse_quantity(divisor or "1")) or 1.0
     return str(math.ceil(round(amount / unit, 6)))
