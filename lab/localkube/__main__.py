@@ -23,7 +23,9 @@ def parse(arguments: Sequence[str]) -> Settings:
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="folder for all state")
     parser.add_argument("--block", type=int, required=True, help="the n of 127.n.0.0/16, from 1 to 254")
-    parser.add_argument("--images", type=Path, help="the file that maps images to runners")
+    parser.add_argument(
+        "--images", type=Path, help="the file that maps images to runners; by default the lab's own"
+    )
     parser.add_argument("--ready-file", type=Path, help="written as JSON when the API is ready")
     parser.add_argument("--backoff-max", type=float, help="longest delay between restarts, in seconds")
     parser.add_argument("--api-only", action="store_true", help="no kubelet and no service proxy")
@@ -32,8 +34,6 @@ def parse(arguments: Sequence[str]) -> Settings:
         parser.error(f"--block must be from {_BLOCKS[0]} to {_BLOCKS[-1]}, not {given.block}")
     if given.backoff_max is not None and given.backoff_max <= 0:
         parser.error("--backoff-max must be more than 0")
-    if given.images is None and not given.api_only:
-        parser.error("--images is needed to run pods (or --api-only)")
     return Settings(
         data_dir=given.data_dir.absolute(),
         block=given.block,

@@ -44,7 +44,8 @@ _DAYS = 3650
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """data_dir: all state. block: the n of 127.n.0.0/16 (1..254). images: the image map, None for none.
+    """data_dir: all state. block: the n of 127.n.0.0/16 (1..254). images: the image map, None for
+    the lab's own.
 
     ready_file: there while /readyz is ok. backoff_max: longest restart delay in seconds, None for the
     kubelet's own. api_only: no kubelet and no service proxy.
