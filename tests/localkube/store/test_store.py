@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from lab.errors import ProviderError
+from lab.localkube.store.store import Change, CompactedError, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+def thing(name: str, **more: object) -> dict:
+    return {"metadata": {"name": name}, **more}
+
+
+def test_one_version_grows_over_all_resources(store: Store) -> None:
+    first = store.rv
+    store.write("pods", "a", "x", thing("x"))
+    store.write("services", "a", "x", thing("x"))
+    store.write("pods", "a", "x", thing("x", spec=1))
+    assert store.rv == first + 3
+    pod = store.get("pods", "a", "x")
+    assert pod == {"metadata": {"name": "x", "resourceVersion": str(store.rv)}, "spec": 1}
+
+
+def test_order_is_by_namespace_and_name(store: Store) -> None:
+    for namespace, name in (("b", "x"), ("a-b", "x"), ("a", "z"), ("a", "y"), ("", "node")):
+        store.write("pods", namespace, name, thing(f"{namespace}/{name}"))
+    assert [o["metadata"]["name"] for o in store.values("pods")] == ["/node", "a/y", "a/z", "a-b/x", "b/x"]
+    assert [o["metadata"]["name"] for o in store.values("pods", "a")] == ["a/y", "a/z"]
+    assert [o["metadata"]["name"] for o in store.values("pods", "a", ("a", "y"))] == ["a/z"]
+
+
+def test_reopening_restores_objects_versions_and_changes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    start = store.rv
+    store.write("pods", "a", "x", thing("x"))
+    store.write("pods", "a", "y", thing("y"))
+    store.remove("pods", "a", "x", thing("x", final=True))
+    rv = store.rv
+    store.close()
+    again = Store(tmp_path)
+    assert again.rv == rv
+    assert [o["metadata"]["name"] for o in again.values("pods")] == ["y"]
+    changes = again.changes_since("pods", start)
+    assert [(c.type, c.name) for c in changes] == [("ADDED", "x"), ("ADDED", "y"), ("DELETED", "x")]
+    assert changes[-1].object["final"] is True
+    assert changes[-1].previous == {"metadata": {"name": "x", "resourceVersion": str(start + 1)}}
+    again.write("pods", "a", "z", thing("z"))
+    assert again.rv == rv + 1
+    again.close()
+
+
+def test_a_deletion_as_the_last_write_keeps_the_version(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write("pods", "a", "x", thing("x"))
+    store.remove("pods", "a", "x", thing("x"))
+    rv = store.rv
+    store.compact(rv)
+    store.close()
+    again = Store(tmp_path)
+    assert again.rv == rv
+    again.close()
+
+
+def test_compacted_changes_are_refused(store: Store) -> None:
+    for number in range(5):
+        store.write("pods", "a", "x", thing("x", number=number))
+    store.compact(store.rv - 2)
+    assert [c.object["number"] for c in store.changes_since("pods", store.rv - 2)] == [3, 4]
+    with pytest.raises(CompactedError) as caught:
+        store.changes_since("pods", store.rv - 3)
+    assert caught.value.oldest == store.rv - 2
+
+
+def test_the_log_is_bounded(tmp_path: Path) -> None:
+    store = Store(tmp_path, retained_events=100)
+    for number in range(1_200):
+        store.write("leases", "a", "x", thing("x", number=number))
+    assert store.compacted >= 900
+    assert store.rv - store.compacted <= 1_100
+    assert len(store.changes_since("leases", store.rv - 50)) == 50
+    store.close()
+
+
+def test_a_second_opener_is_refused(tmp_path: Path, store: Store) -> None:
+    with pytest.raises(ProviderError, match="in use by process"):
+        Store(tmp_path)
+    store.close()
+    Store(tmp_path).close()
+
+
+def test_subscribers_see_writes_in_order_even_when_one_writes(store: Store) -> None:
+    seen: list[Change] = []
+
+    def echo(change: Change) -> None:
+        if change.resource == "pods":
+            store.write("events", "a", change.name, thing(change.name))
+
+    store.subscribe(echo)
+    unsubscribe = store.subscribe(seen.append)
+    store.write("pods", "a", "x", thing("x"))
+    assert [change.resource for change in seen] == ["pods", "events"]
+    unsubscribe()
+    store.write("pods", "a", "y", thing("y"))
+    assert len(seen) == 2
+
+
+def test_a_failing_write_changes_nothing(store: Store) -> None:
+    store.write("pods", "a", "x", thing("x"))
+    rv = store.rv
+    with pytest.raises(TypeError):
+        store.write("pods", "a", "x", thing("x", bad=object()))
+    assert store.rv == rv
+    assert "bad" not in (store.get("pods", "a", "x") or {})
+    store.write("pods", "a", "y", thing("y"))
+    assert store.rv == rv + 1
+
+
+def test_files_are_private(tmp_path: Path, store: Store) -> None:
+    store.write("secrets", "a", "x", thing("x"))
+    assert {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {
+        path.name: 0 for path in tmp_path.iterdir()
+    }
