@@ -39,7 +39,7 @@ class GatewaySettings:
         try:
             return cls(
                 host=env.get("POD_IP") or default.host,
-                port=int(env.get("GATEWAY_PORT") or default.port),
+                port=int(env.get("GATEWAY_LISTEN_PORT") or default.port),
                 admin_port=int(env.get("GATEWAY_ADMIN_PORT") or default.admin_port),
                 tls=Path(env.get("GATEWAY_TLS_DIR") or default.tls),
                 clients=Path(env.get("GATEWAY_CLIENTS_DIR") or default.clients),

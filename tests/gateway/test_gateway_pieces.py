@@ -108,4 +108,4 @@ def test_settings_come_from_the_environment() -> None:
     settings = GatewaySettings.from_environment({"POD_IP": "127.0.0.9", "LAB_HOUR_SECONDS": "30"})
     assert (settings.host, settings.scale.hour_seconds, settings.port) == ("127.0.0.9", 30.0, 8443)
     with pytest.raises(UsageError, match="setting"):
-        GatewaySettings.from_environment({"GATEWAY_PORT": "many"})
+        GatewaySettings.from_environment({"GATEWAY_LISTEN_PORT": "many"})

@@ -62,7 +62,7 @@ async def test_the_process_serves_tls_and_ends_on_sigterm(rig: Any, tmp_path: Pa
     port, admin_port = free_ports(2)
     audit = tmp_path / "var" / "audit.jsonl"
     env = os.environ | {
-        "KUBECONFIG": str(kubeconfig), "GATEWAY_TLS_DIR": str(folder), "GATEWAY_PORT": str(port),
+        "KUBECONFIG": str(kubeconfig), "GATEWAY_TLS_DIR": str(folder), "GATEWAY_LISTEN_PORT": str(port),
         "GATEWAY_ADMIN_PORT": str(admin_port), "GATEWAY_CLIENTS_DIR": str(rig.folder / "clients"),
         "GATEWAY_AUDIT_FILE": str(audit), "LAB_ADMIN_TOKEN": "admin", "POD_IP": "127.0.0.1",
     }  # fmt: skip
