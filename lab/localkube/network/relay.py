@@ -31,6 +31,7 @@ class Side(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.peer: Side | None = None
+        self._early: list[bytes] = []
         self._ended = False
         self._lost = False
 
@@ -48,13 +49,26 @@ class Side(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self.peer is not None and self.peer.transport is not None:
+        if self.peer is None:
+            self._early.append(data)  # uvloop starts to read after connection_made, even when paused there
+        elif self.peer.transport is not None:
             self.peer.transport.write(data)
 
     def eof_received(self) -> bool:
         self._ended = True
-        peer = self.peer
-        if peer is None or peer.transport is None:
+        return self.peer is None or self._pass_end_on(self.peer)
+
+    def join(self, peer: Side) -> None:
+        """Relay to `peer` from now on, beginning with what has come already."""
+        self.peer = peer
+        if peer.transport is not None and not peer.transport.is_closing():
+            peer.transport.writelines(self._early)
+            self._early.clear()
+            if self._ended:
+                self._pass_end_on(peer)
+
+    def _pass_end_on(self, peer: Side) -> bool:
+        if peer.transport is None:
             return False
         if peer.ended:
             self.close()
@@ -133,6 +147,8 @@ class ClientSide(Side):
             backend.close()
         else:
             self.peer, backend.peer = backend, self
+            self.join(backend)
+            backend.join(self)
             for side in (self, backend):
                 if side.transport is not None and not side.transport.is_closing():
                     side.transport.resume_reading()
