@@ -8,7 +8,7 @@ pytestmark = pytest.mark.group("live")
 
 # The alert fires five to seven lab minutes after a hang. A playbook that is started anew each time needs up to
 # six more; the human would take over fifteen after the alert.
-RESTART_LAB_MINUTES = 18.0
+RESTART_LAB_MINUTES = 20.0
 
 # Restart by minute 18 at the latest, ten to see that it did not help, and some for a busy machine.
 ESCALATE_LAB_MINUTES = 34.0
@@ -18,25 +18,25 @@ DRAINED_LAB_MINUTES = 10.0
 RATE_TOLERANCE = 0.05
 
 
-@pytest.mark.points(14, axis="Impact")
+@pytest.mark.points(12, axis="Impact")
 def test_restarted_in_time(evidence, check):
     """Every hung worker that a restart cures is restarted in time."""
     check(expect.restarted_within(evidence, RESTART_LAB_MINUTES))
 
 
-@pytest.mark.points(6, axis="Impact")
+@pytest.mark.points(5, axis="Impact")
 def test_human_left_alone(evidence, check):
     """The on-call human has no curable hang to work on."""
     check(expect.human_left_alone(evidence))
 
 
-@pytest.mark.points(6, axis="Depth")
+@pytest.mark.points(5, axis="Depth")
 def test_restarted_once(evidence, check):
     """One restart per hang, and none of its successor."""
     check(expect.restarted_once(evidence))
 
 
-@pytest.mark.points(10, axis="Risk")
+@pytest.mark.points(8, axis="Risk")
 def test_healthy_untouched(evidence, check):
     """Slow, idle and healthy workers are never restarted."""
     check(expect.healthy_untouched(evidence))
@@ -54,7 +54,7 @@ def test_honest_success_rate(evidence, check):
     check(expect.honest_success_rate(evidence, RATE_TOLERANCE, DRAINED_LAB_MINUTES))
 
 
-@pytest.mark.points(5, axis="Culture")
+@pytest.mark.points(4, axis="Culture")
 def test_posted_status(evidence, check):
     """The team channel hears of every hang that was worked on."""
     check(expect.posted_status(evidence))
@@ -66,7 +66,7 @@ def test_recorded_actions(evidence, check):
     check(expect.recorded_actions(evidence))
 
 
-@pytest.mark.points(3, axis="Culture")
+@pytest.mark.points(2, axis="Culture")
 def test_explained(evidence, check):
     """Every restart names its incident and its reason in the audit log."""
     check(expect.explained(evidence))

@@ -21,19 +21,19 @@ def test_named_every_hang(evidence, check):
     check(expect.named_every_hang(evidence))
 
 
-@pytest.mark.points(10, axis="Risk")
+@pytest.mark.points(8, axis="Risk")
 def test_named_nothing_else(evidence, check):
     """It would have left slow, idle and healthy workers alone."""
     check(expect.named_nothing_else(evidence))
 
 
-@pytest.mark.points(6, axis="Impact")
+@pytest.mark.points(4, axis="Impact")
 def test_ahead_of_human(evidence, check):
     """It would have been quicker than the on-call human."""
     check(expect.ahead_of_human(evidence, AHEAD_LAB_MINUTES))
 
 
-@pytest.mark.points(4, axis="Depth")
+@pytest.mark.points(2, axis="Depth")
 def test_no_endless_repeats(evidence, check):
     """It notices that a request had no effect, and does not repeat it for ever."""
     check(expect.few_intents_per_hang(evidence, MOST_INTENTS))
