@@ -25,8 +25,7 @@ from lab.kube.status import (
     service_unavailable,
 )
 from lab.localkube.api.options import integer
-from lab.localkube.api.portforward import PROTOCOLS as FORWARD_PROTOCOLS
-from lab.localkube.api.portforward import forward, parse_ports
+from lab.localkube.api.portforward import CHANNELS, TUNNEL, Tunnel, forward, parse_ports
 from lab.localkube.protocols import PodRuntime, Registry
 
 EXEC_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
@@ -90,37 +89,37 @@ class PodStreams:
         container = choose_container(pod, query.get("container", ""))
         runtime = self._running()
         socket = await _upgrade(request, EXEC_PROTOCOLS)
-        channels = _Channels(socket, stdin=truthy(query.get("stdin")))
-        try:
-            code = await runtime.exec(
-                info.namespace,
-                info.name,
-                container,
-                command,
-                stdin=channels.stdin(),
-                stdout=lambda data: channels.send(_STDOUT, data),
-                stderr=lambda data: channels.send(_STDERR, data),
-            )
-            outcome = _exit_status(code)
-        except StatusError as error:
-            outcome = error.status()
-        except OSError as error:
-            outcome = internal_error(f"error executing command in container: {error}").status()
-        await channels.finish(outcome)
+        async with _Channels(socket, stdin=truthy(query.get("stdin"))) as channels:
+            try:
+                code = await runtime.exec(
+                    info.namespace,
+                    info.name,
+                    container,
+                    command,
+                    stdin=channels.stdin(),
+                    stdout=lambda data: channels.send(_STDOUT, data),
+                    stderr=lambda data: channels.send(_STDERR, data),
+                )
+                outcome = _exit_status(code)
+            except StatusError as error:
+                outcome = error.status()
+            except OSError as error:
+                outcome = internal_error(f"error executing command in container: {error}").status()
+            await channels.finish(outcome)
         return socket
 
     async def _attach(self, request: web.Request, info: RequestInfo, pod: KubeObject) -> web.StreamResponse:
         container = choose_container(pod, request.query.get("container", ""))
         chunks = self._running().logs(info.namespace, info.name, container, follow=True, tail_lines=0)
         socket = await _upgrade(request, EXEC_PROTOCOLS)
-        channels = _Channels(socket, stdin=False)
-        try:
-            async for chunk in chunks:
-                channels.send(_STDOUT, chunk)
-            outcome = _exit_status(0)
-        except StatusError as error:
-            outcome = error.status()
-        await channels.finish(outcome)
+        async with _Channels(socket, stdin=False) as channels:
+            try:
+                async for chunk in chunks:
+                    channels.send(_STDOUT, chunk)
+                outcome = _exit_status(0)
+            except StatusError as error:
+                outcome = error.status()
+            await channels.finish(outcome)
         return socket
 
     async def _portforward(self, request: web.Request, pod: KubeObject) -> web.StreamResponse:
@@ -128,8 +127,12 @@ class PodStreams:
         if (pod.get("status") or {}).get("phase") != "Running" or not address:
             phase = (pod.get("status") or {}).get("phase", "Pending")
             raise bad_request(f"unable to forward port because pod is not running. Current status={phase}")
+        if TUNNEL in request.headers.get("Sec-WebSocket-Protocol", ""):
+            socket = await _upgrade(request, (TUNNEL,))
+            await Tunnel(socket, str(address)).run()
+            return socket
         ports = parse_ports(request.query.getall("ports", []))
-        socket = await _upgrade(request, FORWARD_PROTOCOLS)
+        socket = await _upgrade(request, CHANNELS)
         await forward(socket, str(address), ports)
         return socket
 
@@ -210,12 +213,19 @@ class _Channels:
         self._outgoing.put_nowait(bytes([channel]) + data)
 
     async def finish(self, outcome: KubeObject) -> None:
-        """Send how it ended and close."""
+        """Send how it ended, after all output."""
         self.send(_ERROR, orjson.dumps(outcome))
         self._outgoing.put_nowait(None)
         with contextlib.suppress(ConnectionError):
             await self._writer
-        self._reader.cancel()
+
+    async def __aenter__(self) -> _Channels:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in (self._writer, self._reader):
+            task.cancel()
+        await asyncio.gather(self._writer, self._reader, return_exceptions=True)
         await self._socket.close()
 
     async def _write(self) -> None:
