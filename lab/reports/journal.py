@@ -148,8 +148,12 @@ def _journal(values: Json) -> RunJournal:
 
 
 def _episode(values: Json) -> Episode:
-    known = {f.name: values[f.name] for f in fields(Episode) if f.name in values}
-    return Episode(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
+    known: Json = {}
+    for each in fields(Episode):
+        if each.name in values:
+            value = values[each.name]
+            known[each.name] = tuple(value) if isinstance(value, list) else value
+    return Episode(**known)
 
 
 def _grade(values: Json) -> Grade:

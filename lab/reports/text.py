@@ -36,7 +36,7 @@ def grade_table(grade: Grade) -> Table:
         )
         for check in grade.checks
     )
-    notes = [f"{_number(grade.earned)} of {grade.possible} points: {grade.verdict.value}"]
+    notes = [f"{number(grade.earned)} of {grade.possible} points: {grade.verdict.value}"]
     for check in findings(grade):
         notes.append(f"{check.verdict.value}: {check.title}")
         parts = [("expected", check.expected), ("seen", check.seen), ("look at", check.look_at)]
@@ -53,7 +53,7 @@ def scorecard_table(grade: Grade) -> Table:
         (
             score.axis.value,
             score.colour,
-            f"{_number(score.earned)}/{score.possible}",
+            f"{number(score.earned)}/{score.possible}",
             "; ".join(check.title for check in score.failed) or ("" if score.checks else "no check"),
         )
         for score in axes(grade)
@@ -65,9 +65,7 @@ def ledger_table(ledger: Json) -> Table:
     """The ledger (`Ledger.as_dict()`): one row per way of working."""
     rows = tuple(_ledger_row(ledger[name]) for name in ("before", "after") if ledger.get(name))
     columns = ("way of working", "minutes of people each", "times a month", "hours a month", "cost a month")
-    title = (
-        f"{ledger['task']}: {_number(ledger['per_week'])} a week, {_number(ledger['hourly_cost'])} an hour"
-    )
+    title = f"{ledger['task']}: {number(ledger['per_week'])} a week, {number(ledger['hourly_cost'])} an hour"
     return Table(title, columns, rows, tuple(ledger_notes(ledger)))
 
 
@@ -78,7 +76,7 @@ def ledger_notes(ledger: Json) -> list[str]:
         notes.append("before: no run without automation was measured; the minutes are the exercise's claim")
     if ledger.get("saved_hours_per_month") is not None:
         interval = interval_text(ledger.get("saved_interval"))
-        notes.append(f"saved: {_number(ledger['saved_hours_per_month'])} hours a month{interval}")
+        notes.append(f"saved: {number(ledger['saved_hours_per_month'])} hours a month{interval}")
     if ledger.get("recovery_saved"):
         interval = interval_text(ledger["recovery_saved"])
         said = "quicker recovery is shown" if ledger.get("shown") else "quicker recovery is not shown"
@@ -88,8 +86,8 @@ def ledger_notes(ledger: Json) -> list[str]:
         back = ledger.get("break_even_months")
         roi = ledger.get("return_on_investment")
         notes.append(
-            f"invested (declared): {_number(spent['build_hours'])} hours, {_number(spent['upkeep_hours'])} a "
-            f"month; earned back {'never' if back is None else f'after {_number(back)} months'}"
+            f"invested (declared): {number(spent['build_hours'])} hours, {number(spent['upkeep_hours'])} a "
+            f"month; earned back {'never' if back is None else f'after {number(back)} months'}"
             + ("" if roi is None else f"; return over 12 months {roi:.0%}")
         )
     notes.append("frequency and rate are declared; minutes are lab minutes; the rest follows from them")
@@ -116,9 +114,9 @@ def shadow_table(shadow: Json) -> Table:
     rows = tuple(
         (
             str(match.get("trouble", "")),
-            _number(match.get("began")),
-            _number(match.get("intent")) or "never",
-            _number(match.get("human")) or "never",
+            number(match.get("began")),
+            number(match.get("intent")) or "never",
+            number(match.get("human")) or "never",
         )
         for match in shadow.get("matches") or ()
     )
@@ -133,19 +131,19 @@ def interval_text(interval: Json | None) -> str:
     """`, 95 % interval 1.2 to 3.4`, or nothing."""
     if not interval:
         return ""
-    low, high = _number(interval["low"]), _number(interval["high"])
+    low, high = number(interval["low"]), number(interval["high"])
     return f", {interval['level']:.0%} interval {low} to {high}"
 
 
 def _ledger_row(row: Json) -> Row:
     interval = row.get("interval")
-    spread = f" ({_number(interval['low'])} to {_number(interval['high'])})" if interval else ""
+    spread = f" ({number(interval['low'])} to {number(interval['high'])})" if interval else ""
     return (
         f"{row['name']} ({row['source']})",
-        f"{_number(row['minutes'])}{spread}",
-        _number(row["per_month"]),
-        _number(row["hours_per_month"]),
-        _number(row["cost_per_month"]),
+        f"{number(row['minutes'])}{spread}",
+        number(row["per_month"]),
+        number(row["hours_per_month"]),
+        number(row["cost_per_month"]),
     )
 
 
@@ -155,19 +153,19 @@ def _measured_note(name: str, measured: Json | None) -> str:
     text = f"{name}: {measured['incidents']} incidents, {measured['by_human']} handled by people"
     text += f", {measured['by_automation']} by the automation"
     if measured["resolve_median"] is not None:
-        median, p95 = _number(measured["resolve_median"]), _number(measured["resolve_p95"])
+        median, p95 = number(measured["resolve_median"]), number(measured["resolve_p95"])
         text += f"; minutes to resolve: median {median}, 95th percentile {p95}"
     if measured["recovery_median"] is not None:
-        median = _number(measured["recovery_median"])
+        median = number(measured["recovery_median"])
         text += f"; fault to recovery: median {median} ({measured['faults']} faults)"
     return text
 
 
 def _points(earned: float, points: int, verdict: Verdict) -> str:
-    return f"{_number(earned)}/{points}" if verdict in (Verdict.PASS, Verdict.FAIL) else f"-/{points}"
+    return f"{number(earned)}/{points}" if verdict in (Verdict.PASS, Verdict.FAIL) else f"-/{points}"
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
     """A figure as people write it; an empty text for None."""
     if value is None:
         return ""
