@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +36,13 @@ class Served:
     block: int
 
 
-def start_server(directory: Path, block: int) -> subprocess.Popen[bytes]:
-    """Start one without a kubelet; its output goes to `log` in the directory."""
+def start_server(directory: Path, block: int, *more: str) -> subprocess.Popen[bytes]:
+    """Start one; its output goes to `log` in the directory."""
     directory.mkdir(exist_ok=True)
     with (directory / "log").open("wb") as log:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "lab.localkube", "--api-only", "--block", str(block)),
+                *(sys.executable, "-m", "lab.localkube", "--block", str(block), *more),
                 *("--data-dir", str(directory / "data"), "--ready-file", str(directory / "ready")),
             ],
             stdout=log,
@@ -61,24 +62,42 @@ def wait_ready(process: subprocess.Popen[bytes], directory: Path) -> bool:
     return True
 
 
-@pytest.fixture(scope="session")
-def served() -> Iterator[Served]:
-    """The server; it must have ended well when the tests are over."""
+@contextmanager
+def running(*more: str) -> Iterator[Served]:
+    """A server on a free block; it must end well."""
     root = Path(tempfile.mkdtemp(prefix="localkube-api-"))
     for attempt in itertools.count():
         block = 100 + (os.getpid() + attempt * 7) % 100
         directory = root / str(block)
-        process = start_server(directory, block)
+        process = start_server(directory, block, *more)
         if wait_ready(process, directory):
             break
         assert attempt < 10, (directory / "log").read_text()
     ready = json.loads((directory / "ready").read_text())
-    yield Served(directory, ready["server"], Path(ready["kubeconfig"]), process, block)
-    process.terminate()
-    assert process.wait(10) == 0, (directory / "log").read_text()
-    log = (directory / "log").read_text()
-    shutil.rmtree(root)
+    try:
+        yield Served(directory, ready["server"], Path(ready["kubeconfig"]), process, block)
+    finally:
+        process.terminate()
+        code = process.wait(15)
+        log = (directory / "log").read_text()
+        shutil.rmtree(root)
+    assert code == 0, log
     assert "Traceback" not in log, log
+    assert "ERROR" not in log, log
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    """The server without a kubelet that nearly all tests share."""
+    with running("--api-only") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def whole() -> Iterator[Served]:
+    """A whole cluster, with a kubelet, for what reaches into pods."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture
