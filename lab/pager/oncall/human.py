@@ -162,7 +162,8 @@ class OnCall:
 
     async def _follow_runbook(self, incident: Incident, partition: str, number: int) -> None:
         started = self._clock.now()
-        await self._clock.sleep(self._pace.seconds(DIAGNOSE, number, "diagnose"))
+        second_look = self._second_look_seconds()
+        await self._clock.sleep(max(self._pace.seconds(DIAGNOSE, number, "diagnose") - second_look, 0.0))
         condition, pod = await self._diagnose(partition)
         log.info("%s: partition %s is %s %s", incident.id, partition, condition, pod)
         if condition is not Condition.HUNG:
@@ -181,7 +182,7 @@ class OnCall:
         condition = self._judge(first)
         if condition is not Condition.HUNG:
             return condition, ""
-        await self._clock.sleep(max(self._scale.real(minutes=1), TWO_SCRAPES_SECONDS))
+        await self._clock.sleep(self._second_look_seconds())
         second = await self._look(partition)
         condition = self._judge(second)
         if condition is not Condition.HUNG:
@@ -189,6 +190,9 @@ class OnCall:
         before = {worker.pod: worker.processed for worker in first.workers}
         stuck = [w.pod for w in second.workers if before.get(w.pod) == w.processed]
         return (Condition.HUNG, stuck[0]) if stuck else (Condition.PROGRESSING, "")
+
+    def _second_look_seconds(self) -> float:
+        return max(self._scale.real(minutes=1), TWO_SCRAPES_SECONDS)
 
     async def _look(self, partition: str) -> PartitionSight:
         sight = await look(self._prometheus, partition)
