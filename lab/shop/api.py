@@ -58,6 +58,7 @@ class OrdersApi:
         self._orders = counter(catalogue.ORDERS, registry)
         for result in ("confirmed", "late", "failed"):
             self._orders.labels(result)
+        self.stop = asyncio.Event()
         self._latency = histogram(catalogue.ORDER_CONFIRMATION, registry)
 
     async def create(self, request: web.Request) -> web.Response:
@@ -110,6 +111,8 @@ class OrdersApi:
         """aiohttp cleanup context: the HTTP client, the confirmations, the gauges."""
         app[_SESSION] = aiohttp.ClientSession(timeout=_PAYMENT_TIMEOUT, trust_env=False)
         tasks = [asyncio.create_task(work()) for work in (self._confirmations.run, self.gauges.run)]
+        for task in tasks:
+            task.add_done_callback(lambda _: self.stop.set())  # a pod that cannot work ends
         yield
         for task in tasks:
             task.cancel()
@@ -180,7 +183,13 @@ async def main() -> None:
     database = Database(settings.database_url, "api", clock)
     reader = Database(settings.database_url, "api-reader", clock)
     api = OrdersApi(database, reader, settings.payments_url, clock, registry)
-    await serve(application(api), port=settings.port, ready=lambda: api.gauges.fresh, registry=registry)
+    await serve(
+        application(api),
+        port=settings.port,
+        ready=lambda: api.gauges.fresh,
+        registry=registry,
+        stop=api.stop,
+    )
     await database.close()
     await reader.close()
 

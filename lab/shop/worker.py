@@ -7,6 +7,8 @@ consumer      confirms orders                                      blocks when h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -19,6 +21,19 @@ from lab.shop.progress import Progress
 from lab.shop.settings import ShopSettings
 
 
+def application(threads_live: Callable[[], bool]) -> web.Application:
+    """Liveness fails when a thread has ended by an error. One that is blocked lives."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        if threads_live():
+            return web.Response(text="ok\n")
+        return web.Response(status=500, text="a thread has ended\n")
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    return app
+
+
 async def main() -> None:
     """The worker pod. Ready means: its heartbeat reaches the database. A hung worker is ready."""
     settings = ShopSettings.from_environment()
@@ -28,7 +43,8 @@ async def main() -> None:
     consumer = Consumer(settings.database_url, settings.pod, lease, condition, progress)
     lease.start()
     consumer.start()
-    await serve(web.Application(), port=settings.port, ready=lambda: lease.fresh, registry=registry)
+    app = application(lambda: lease.is_alive() and consumer.is_alive())
+    await serve(app, port=settings.port, ready=lambda: lease.fresh, registry=registry)
     consumer.stop()
     lease.stop()
 

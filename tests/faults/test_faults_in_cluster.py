@@ -1,0 +1,101 @@
+"""Where a cluster is: the journal in a real ConfigMap, victims as the real API lists them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop_pods import until
+
+from lab.core.fault import FaultTarget, JournalEntry
+from lab.faults.journal import NAME, ConfigMapStore, Journal
+from lab.faults.registry import SPECS
+from lab.faults.shop_queue import PodVictims
+from lab.kube.client import KubeClient
+from lab.kube.kubeconfig import load_kubeconfig
+
+
+def free_block() -> int:
+    """An n whose 127.n.0.1:6443 nobody has taken."""
+    for block in range(100 + os.getpid() % 50, 250):
+        with socket.socket() as probe:
+            try:
+                probe.bind((f"127.{block}.0.1", 6443))
+            except OSError:
+                continue
+            return block
+    pytest.skip("needs a free loopback block 127.n.0.0/16")
+
+
+@pytest.fixture
+async def kube(tmp_path: Path) -> AsyncIterator[KubeClient]:
+    """The API server of localkube, without pods that run."""
+    ready = tmp_path / "ready.json"
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lab.localkube", "--api-only"),
+        *("--data-dir", str(tmp_path / "data"), "--block", str(free_block()), "--ready-file", str(ready)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+    async def answers() -> bool:
+        assert server.returncode is None, "localkube ended"
+        return ready.exists()
+
+    try:
+        await until(answers, "the API is ready")
+        kubeconfig = json.loads(ready.read_text())["kubeconfig"]
+        async with KubeClient(load_kubeconfig(Path(kubeconfig))) as client:
+            for namespace in ("lab-system", "shop"):
+                await client.create(
+                    "namespaces",
+                    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+                )
+            yield client
+    finally:
+        if server.returncode is None:
+            server.send_signal(signal.SIGTERM)
+        await server.wait()
+
+
+def worker(name: str, **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"app": "worker"}, **metadata},
+        "spec": {"containers": [{"name": "worker", "image": "toil-lab"}]},
+    }
+
+
+async def test_the_journal_lives_in_a_config_map(kube: KubeClient) -> None:
+    store = ConfigMapStore(kube)
+    assert await store.load() is None
+    journal, now = Journal(), datetime(2030, 1, 1, tzinfo=UTC)
+    target = FaultTarget("Pod", "shop", "worker-1", 1)
+    entry = JournalEntry(journal.next_id("hung-workers"), "hung-workers", target, False, {"count": 1}, now)
+    journal.put(entry)
+    await store.save(journal.as_bytes())
+    journal.put(entry.applied(now, 5))
+    await store.save(journal.as_bytes())
+    assert Journal.from_bytes(await store.load(), SPECS) == journal
+    assert (await kube.get("configmaps", NAME, "lab-system"))["data"].keys() == {"journal.json"}
+
+
+async def test_a_pod_that_is_gone_or_going_is_no_longer_a_victim(kube: KubeClient) -> None:
+    victims = PodVictims(kube)
+    await kube.create("pods", worker("here"))
+    await kube.create("pods", worker("going", finalizers=["lab.example/wait"]))
+    await kube.create("pods", worker("gone"))
+    await kube.create("pods", worker("other", labels={"app": "api"}))
+    assert await victims.alive() == {"here", "going", "gone"}
+    await kube.delete("pods", "going", "shop", grace_period_seconds=0)
+    await kube.delete("pods", "gone", "shop", grace_period_seconds=0)
+    assert await victims.alive() == {"here"}
