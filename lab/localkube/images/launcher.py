@@ -126,13 +126,10 @@ class Launcher:
 
     async def close(self) -> None:
         """End the zygote and with it every process that it started."""
-        if self._socket is None or self._zygote is None:
-            return
-        reader, zygote = self._reader, self._zygote
-        self._socket.shutdown(socket.SHUT_RDWR)
-        if reader:
-            await reader
-        await asyncio.to_thread(_wait, zygote)
+        if self._socket is not None:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._reader is not None:
+            await self._reader
 
     async def _send(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         body = json.dumps(request).encode()
@@ -166,7 +163,10 @@ class Launcher:
                         ready.set_result(None)
                     else:
                         self._take(message)
+        zygote = self._zygote
         self._lost(control, ready)
+        if zygote is not None:
+            await asyncio.to_thread(_wait, zygote)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "exit" in message:
@@ -201,8 +201,6 @@ class Launcher:
         self._running.clear()
         if not ready.done():
             ready.set_exception(gone)
-        if self._zygote is not None:
-            self._zygote.poll()
 
 
 def find_program(argv: Sequence[str], env: Mapping[str, str]) -> str:
