@@ -232,9 +232,9 @@ class Writer:
             new = self._take_finalizers(old, new)
         self._own_metadata(old, new)
         if not subresource:
+            apply_defaults(resource.key, new)
             if resource.key == SERVICES.key:
                 self._core.addresses.assign(new, old)
-            apply_defaults(resource.key, new)
             strategy.carry_over(resource, old, new)
             validate(resource, new)
             validate_update(resource, old, new)

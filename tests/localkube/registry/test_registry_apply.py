@@ -118,7 +118,7 @@ def test_updates_take_ownership_and_their_owner_is_named(registry) -> None:
 
 def test_objects_that_nobody_tracked_belong_to_before(registry) -> None:
     registry.create(DEPLOYMENTS, "default", deployment())
-    with pytest.raises(StatusError, match='conflict with "before-first-apply" using apps/v1: .spec.replicas'):
+    with pytest.raises(StatusError, match=r'conflict with "before-first-apply" using apps/v1: \.spec'):
         apply(registry, only_replicas(3), "a")
     made, created = apply(registry, only_replicas(3), "a", force=True)
     assert (made["spec"]["replicas"], created) == (3, False)
