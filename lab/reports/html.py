@@ -14,9 +14,11 @@ from lab.reports.figures import activity
 from lab.reports.journal import Episode, RunJournal
 from lab.reports.scorecard import findings, scorecard
 from lab.reports.timeline import Chart, chart
+from lab.reports.whisker import Plot, whiskers
 from lab.version import __version__
 
 TEMPLATE = "report.html.j2"
+_WAYS = (("before", "people only"), ("after", "with the automation"))
 _WORDS = {
     Verdict.PASS: "passed",
     Verdict.FAIL: "failed",
@@ -48,6 +50,7 @@ def html_report(journal: RunJournal) -> str:
         activity=activity(journal.episodes),
         ledger=text.ledger_table(ledger) if ledger else None,
         recovery=_recovery(journal),
+        plot=_recovery_plot(journal),
         words=_WORDS,
         number=text.number,
         version=__version__,
@@ -65,7 +68,7 @@ def _part(episode: Episode) -> Part:
 def _recovery(journal: RunJournal) -> text.Table | None:
     """Minutes from fault to recovery, people against automation, each with its interval."""
     rows = []
-    for name, title in (("before", "people only"), ("after", "with the automation")):
+    for name, title in _WAYS:
         measured = (journal.ledger or {}).get(f"{name}_measured")
         if measured and measured["recovery_median"] is not None:
             interval = measured["recovery_interval"]
@@ -78,6 +81,15 @@ def _recovery(journal: RunJournal) -> text.Table | None:
         return None
     columns = ("", "faults", "median", "95th percentile", "95 % interval of the median")
     return text.Table("Minutes from fault to recovery", columns, tuple(rows))
+
+
+def _recovery_plot(journal: RunJournal) -> Plot | None:
+    rows = []
+    for name, title in _WAYS:
+        measured = (journal.ledger or {}).get(f"{name}_measured")
+        if measured and measured["recovery_median"] is not None:
+            rows.append((title, measured["recovery_median"], measured["recovery_interval"]))
+    return whiskers(rows) if rows else None
 
 
 @cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.core.clock import TimeScale, parse_rfc3339
@@ -23,6 +23,7 @@ Json = dict[str, Any]
 LEFT, RIGHT, ROW, GAP, TOP = 84.0, 12.0, 16.0, 10.0, 8.0
 WIDTH = 960.0
 MAX_ROWS = 12
+MAX_MARK_ROWS = 3
 MAX_MARKS = 600
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440)
 _WIDEST_MARK = 10.0
@@ -95,45 +96,24 @@ def chart(episode: Episode) -> Chart:
     faults = [_fault(axis, entry) for entry in episode.faults if entry.get("appliedAt")]
     incidents = [_incident(axis, incident) for incident in episode.incidents]
     actions = sorted(_actions(axis, episode), key=lambda span: span.start)[:MAX_MARKS]
-    bars: list[Bar] = []
-    lanes: list[Lane] = []
-    y = TOP
-    for name, spans in (("Faults", faults), ("Incidents", incidents)):
-        rows = _stack(spans)
-        height = ROW * max(1, min(MAX_ROWS, max(rows, default=0) + 1))
-        for span, row in zip(spans, rows, strict=True):
-            x = axis.x(span.start)
-            width = max(axis.x(span.end) - x, 2.0)
-            bars.append(Bar(x, y + ROW * min(row, MAX_ROWS - 1) + 2, width, span.style, span.text))
-        lanes.append(Lane(name, y, height))
-        y += height + GAP
-    marks = []
-    for name, styles in (("Automation", _AUTOMATION), ("Human", ("human",))):
-        chosen = [span for span in actions if span.style in styles]
-        rows = _stack([_Span(s.start, s.start + axis.minutes_of(_WIDEST_MARK), "", "") for s in chosen])
-        height = ROW * max(1, min(3, max(rows, default=0) + 1))
-        marks += [
-            Mark(axis.x(s.start), y + ROW * (min(row, 2) + 0.5), s.style, s.text)
-            for s, row in zip(chosen, rows, strict=True)
-        ]
-        lanes.append(Lane(name, y, height))
-        y += height + GAP
+    frame = _Frame(axis)
+    frame.add_bars("Faults", faults)
+    frame.add_bars("Incidents", incidents)
+    frame.add_marks("Automation", [span for span in actions if span.style != "human"])
+    frame.add_marks("Human", [span for span in actions if span.style == "human"])
     moments = [(axis.minute(mark["at"]), str(mark["what"])) for mark in episode.marks]
     events = [Event(span.start, kind, span.text) for kind, span in _kinds(faults, incidents, actions)]
     events += [Event(minute, "harness", text) for minute, text in moments]
     return Chart(
         width=WIDTH,
-        height=y + 18,
-        lanes=tuple(lanes),
-        bars=tuple(bars),
-        marks=tuple(marks),
+        height=frame.y + 18,
+        lanes=tuple(frame.lanes),
+        bars=tuple(frame.bars),
+        marks=tuple(frame.marks),
         ticks=axis.ticks(),
         moments=tuple((axis.x(minute), text) for minute, text in moments),
         events=tuple(sorted(events, key=lambda event: event.minute)),
     )
-
-
-_AUTOMATION = ("carried_out", "shadowed", "refused", "failed")
 
 
 class _Axis:
@@ -157,6 +137,38 @@ class _Axis:
     def ticks(self) -> tuple[tuple[float, str], ...]:
         step = next((s for s in _STEPS if self.length / s <= 12), math.ceil(self.length / 12))
         return tuple((self.x(m), str(m)) for m in range(0, math.floor(self.length) + 1, step))
+
+
+class _Frame:
+    """Lanes from top to bottom."""
+
+    def __init__(self, axis: _Axis) -> None:
+        self._axis = axis
+        self.y = TOP
+        self.lanes: list[Lane] = []
+        self.bars: list[Bar] = []
+        self.marks: list[Mark] = []
+
+    def add_bars(self, name: str, spans: list[_Span]) -> None:
+        rows = self._lane(name, spans, MAX_ROWS)
+        for span, y in zip(spans, rows, strict=True):
+            x = self._axis.x(span.start)
+            width = max(self._axis.x(span.end) - x, 2.0)
+            self.bars.append(Bar(min(x, WIDTH - RIGHT - width), y + 2, width, span.style, span.text))
+
+    def add_marks(self, name: str, spans: list[_Span]) -> None:
+        wide = self._axis.minutes_of(_WIDEST_MARK)
+        rows = self._lane(name, [replace(span, end=span.start + wide) for span in spans], MAX_MARK_ROWS)
+        for span, y in zip(spans, rows, strict=True):
+            self.marks.append(Mark(self._axis.x(span.start), y + ROW / 2, span.style, span.text))
+
+    def _lane(self, name: str, spans: list[_Span], most: int) -> list[float]:
+        rows = [min(row, most - 1) for row in _stack(spans)]
+        height = ROW * (max(rows, default=0) + 1)
+        tops = [self.y + ROW * row for row in rows]
+        self.lanes.append(Lane(name, self.y, height))
+        self.y += height + GAP
+        return tops
 
 
 def _fault(axis: _Axis, entry: Json) -> _Span:
