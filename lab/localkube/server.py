@@ -289,7 +289,8 @@ class _Loops:
         waiter.cancel()
         for name, task in self._tasks.items():
             if task in done and not stop.is_set():
-                raise LabError(f"the {name} ended unexpectedly") from task.exception()
+                log.error("the %s ended unexpectedly", name, exc_info=task.exception())
+                raise LabError(f"the {name} ended unexpectedly", hint="its log says why")
 
     async def __aenter__(self) -> _Loops:
         return self

@@ -1,0 +1,105 @@
+"""Protobuf bodies: what is read, and that nonsense is refused and never crashes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.kube.status import StatusError
+from lab.localkube.api.protobuf import MAGIC, decode_object
+
+
+def field(number: int, value: bytes | int) -> bytes:
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    value &= (1 << 64) - 1
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def envelope(api_version: str, kind: str, raw: bytes) -> bytes:
+    return MAGIC + field(1, field(1, api_version.encode()) + field(2, kind.encode())) + field(2, raw)
+
+
+def test_delete_options_keep_the_zero_that_means_now() -> None:
+    raw = field(1, 0) + field(4, b"Background") + field(5, b"All") + field(2, field(1, b"some-uid"))
+    assert decode_object(envelope("v1", "DeleteOptions", raw)) == {
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "gracePeriodSeconds": 0,
+        "propagationPolicy": "Background",
+        "dryRun": ["All"],
+        "preconditions": {"uid": "some-uid"},
+    }
+
+
+def test_times_quantities_numbers_or_texts_and_inlined_sources() -> None:
+    time = field(1, 1_700_000_000)
+    metadata = field(1, b"p") + field(8, time)
+    request = field(1, b"cpu") + field(2, field(1, b"250m"))
+    probe = field(1, field(2, field(2, field(1, 1) + field(3, b"http"))))
+    container = field(1, b"c") + field(8, field(2, request)) + field(10, probe)
+    volume = field(1, b"v") + field(2, field(19, field(1, field(1, b"settings"))))
+    pod = field(1, metadata) + field(2, field(1, volume) + field(2, container))
+    assert decode_object(envelope("v1", "Pod", pod)) == {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"name": "p", "creationTimestamp": "2023-11-14T22:13:20Z"},
+        "spec": {
+            "volumes": [{"name": "v", "configMap": {"name": "settings"}}],
+            "containers": [
+                {
+                    "name": "c",
+                    "resources": {"requests": {"cpu": "250m"}},
+                    "livenessProbe": {"httpGet": {"port": "http"}},
+                }
+            ],
+        },
+    }
+
+
+def test_negative_numbers_and_empty_map_values() -> None:
+    raw = field(1, field(1, b"x")) + field(2, field(1, b"key"))
+    assert decode_object(envelope("v1", "ConfigMap", raw))["data"] == {"key": ""}
+    raw = field(1, field(1, b"low")) + field(2, -5)
+    assert decode_object(envelope("scheduling.k8s.io/v1", "PriorityClass", raw))["value"] == -5
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", 400),
+        (b"k8s\x00\xff", 400),
+        (b"{}", 400),
+        (envelope("v1", "Pod", b"\x0a\xff"), 400),
+        (envelope("v1", "Pod", field(1, 7)), 400),
+        (envelope("v1", "Nonsense", b""), 415),
+    ],
+)
+def test_nonsense_is_a_status(content: bytes, code: int) -> None:
+    with pytest.raises(StatusError) as caught:
+        decode_object(content)
+    assert caught.value.code == code
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.binary(max_size=60),
+    st.sampled_from([("v1", "Pod"), ("apps/v1", "Deployment"), ("v1", "DeleteOptions")]),
+)
+def test_random_bytes_never_crash(raw: bytes, kind: tuple[str, str]) -> None:
+    for content in (MAGIC + raw, envelope(*kind, raw)):
+        try:
+            outcome = decode_object(content)
+        except StatusError as error:
+            outcome = error.status()
+        assert outcome["kind"] in ("Status", kind[1])
