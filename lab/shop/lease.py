@@ -38,6 +38,7 @@ class Lease(threading.Thread):
         self._stopping = threading.Event()
         self._beat_at = float("-inf")
         self._partition: int | None = None
+        self._before: int | None = None
 
     @property
     def partition(self) -> int | None:
@@ -84,6 +85,7 @@ class Lease(threading.Thread):
             if held is not None:
                 log.info("took partition %d", held)
         self._beat_at, self._partition = started, held
+        self._before = self._before if held is None else held
         self._progress.hold(held)
         rows = connection.execute(
             "SELECT id, mode, parameters FROM chaos.directives WHERE pod = %s OR partition = %s",
@@ -103,6 +105,7 @@ class Lease(threading.Thread):
         return int(row[0])
 
     def _take(self, connection: psycopg.Connection) -> int | None:
+        """A free partition: the one that is ours already, or was until the database lost its rows, first."""
         row = connection.execute(
             """
             UPDATE shop.partitions
@@ -110,12 +113,13 @@ class Lease(threading.Thread):
             WHERE partition = (
                 SELECT partition FROM shop.partitions
                 WHERE holder IS NULL OR holder = %s OR lease_expires < clock_timestamp()
-                ORDER BY holder IS NOT DISTINCT FROM %s DESC, partition
+                ORDER BY
+                    holder IS NOT DISTINCT FROM %s DESC, partition IS NOT DISTINCT FROM %s DESC, partition
                 LIMIT 1 FOR UPDATE SKIP LOCKED
             )
             RETURNING partition
             """,
-            (self._pod, LEASE_SECONDS, self._pod, self._pod),
+            (self._pod, LEASE_SECONDS, self._pod, self._pod, self._before),
         ).fetchone()
         return None if row is None else int(row[0])
 

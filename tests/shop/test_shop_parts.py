@@ -8,13 +8,18 @@ from itertools import islice
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from shop_pods import Pods, until
 
+from lab.core.clock import SystemClock
 from lab.core.seed import stream
 from lab.errors import ConfigError
 from lab.shop.condition import Directive, Slowness, WorkerCondition
+from lab.shop.database import connect
+from lab.shop.lease import Lease
 from lab.shop.load import arrivals, customers
 from lab.shop.payments import latency
+from lab.shop.progress import Progress
 from lab.shop.settings import PARTITIONS, SHARES, ShopSettings, partition_of
 
 
@@ -154,3 +159,25 @@ async def test_connections_that_the_server_ended_come_back(pods: Pods, database_
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     await until(sells, "an empty database becomes a shop again")
+
+
+async def test_a_worker_that_lost_its_row_takes_the_same_partition_again(database_url: str) -> None:
+    clock = SystemClock()
+    with connect(database_url, "test") as database:
+        database.execute(
+            "UPDATE shop.partitions SET holder = 'elsewhere', lease_expires = 'infinity' WHERE partition < 2"
+        )
+        lease = Lease(
+            database_url, "worker-x", WorkerCondition(), Progress(CollectorRegistry(), clock), clock
+        )
+        lease.start()
+
+        async def holds() -> bool:
+            row = database.execute("SELECT holder FROM shop.partitions WHERE partition = 2").fetchone()
+            return row == ("worker-x",) and lease.partition == 2
+
+        await until(holds, "partition 2 is taken")
+        database.execute("UPDATE shop.partitions SET holder = NULL")
+        await until(holds, "partition 2 is taken again")
+        lease.stop()
+        assert database.execute("SELECT count(holder) FROM shop.partitions").fetchone() == (0,)

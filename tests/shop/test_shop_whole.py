@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import psycopg
-import pytest
 from shop_pods import Pod, Pods, until
 
 from lab.shop.load import customers
@@ -74,36 +73,29 @@ async def test_without_a_worker_an_order_is_late_and_the_queue_grows_old(pods: P
     assert await pods.metric(api, "shop_queue_orders", partition="3") == 1
 
 
-@pytest.mark.parametrize(("column", "value"), [("pod", "worker-0"), ("partition", 0)])
-async def test_a_hung_worker_is_alive_ready_and_does_nothing(
-    pods: Pods, database_url: str, column: str, value: object
+async def test_a_hung_worker_is_alive_ready_and_does_nothing_until_replaced(
+    pods: Pods, database_url: str
 ) -> None:
     api, [worker] = await shop(pods, 1)
     with psycopg.connect(database_url, autocommit=True) as database:
-        database.execute(
-            f"INSERT INTO chaos.directives (id, mode, {column}) VALUES ('d', 'hang', %s)", (value,)
-        )
+        database.execute("INSERT INTO chaos.directives (id, mode, pod) VALUES ('d', 'hang', 'worker-0')")
 
-        async def stuck() -> bool:
-            return (await order(pods, api, 0))[0] == 202
+    async def stuck() -> bool:
+        return (await order(pods, api, 0))[0] == 202
 
-        await until(stuck, "orders stay unconfirmed")
-        assert await pods.status(worker, "/healthz") == 200
-        assert await ready(pods, worker)
-        assert await partition_of_pod(pods, worker) == "0"
-        replacement = await pods.start("lab.shop.worker", "worker-new")
-        assert await worker.stop() == 0
-        taken = await until(lambda: partition_of_pod(pods, replacement), "the replacement takes over")
-        assert taken == "0"
+    await until(stuck, "orders stay unconfirmed")
+    assert await pods.status(worker, "/healthz") == 200
+    assert await ready(pods, worker)
+    assert await partition_of_pod(pods, worker) == "0"
+    replacement = await pods.start("lab.shop.worker", "worker-new")
+    assert await worker.stop() == 0
+    assert await until(lambda: partition_of_pod(pods, replacement), "the replacement takes over") == "0"
 
-        async def drained() -> bool:
-            return await pods.metric(api, "shop_queue_orders", partition="0") == 0
+    async def drained() -> bool:
+        return await pods.metric(api, "shop_queue_orders", partition="0") == 0
 
-        if column == "partition":
-            assert (await order(pods, api, 0))[0] == 202
-            database.execute("DELETE FROM chaos.directives")
-        await until(drained, "the queue drains")
-        assert (await order(pods, api, 0))[0] == 201
+    await until(drained, "the queue drains")
+    assert (await order(pods, api, 0))[0] == 201
 
 
 async def test_a_killed_worker_loses_its_partition_when_the_lease_expires(pods: Pods) -> None:
