@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import Annotated, Any
 
-import click
 import typer
 
 from lab.cli import chaos, doctor, exercises, grading, lifecycle, runs, story
@@ -16,6 +14,9 @@ from lab.errors import LabError, UsageError
 from lab.version import __version__
 
 INTERRUPTED = 130
+
+# Typer may carry a click of its own; its public BadParameter leads to the base of all usage errors.
+_CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 app = typer.Typer(
     name="lab",
@@ -65,25 +66,21 @@ def _terminated(*_: Any) -> None:
 def _run(given: list[str]) -> int:
     try:
         code = app(args=given, prog_name="lab", standalone_mode=False)
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except LabError as error:
         fail(error)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         OUTPUT.say("interrupted")
         return INTERRUPTED
-    except click.exceptions.Exit as end:
+    except typer.Exit as end:
         return end.exit_code
-    except click.ClickException as error:
+    except _CLICK_ERROR as error:
         fail(_usage(error))
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         fail(_system(error))
 
 
-def _usage(error: click.ClickException) -> LabError:
+def _usage(error: Any) -> LabError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "lab"
     return UsageError(error.format_message(), hint=f"{path} --help shows what it takes")

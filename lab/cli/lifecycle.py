@@ -56,9 +56,9 @@ def up(
     settings = LabSettings(name, seed, span(hour), provider, toil)
     labs.remove_orphans()
     with labs.exclusive(labs.lab_directory(name)):
-        running = _running(name)
-        if running is not None:
-            _already_up(running, settings)
+        existing = running(name)
+        if existing is not None:
+            _already_up(existing, settings)
             return
         started = time.monotonic()
         with OUTPUT.progress("up") as bar:
@@ -69,7 +69,8 @@ def up(
     OUTPUT.done(_facts(lab) | {"seconds": round(seconds, 2)})
 
 
-def _running(name: str) -> labs.Lab | None:
+def running(name: str) -> labs.Lab | None:
+    """The lab of that name if it is up."""
     try:
         return labs.open_lab(name)
     except NotReadyError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from lab.errors import LabError
@@ -44,7 +45,7 @@ class Output:
     def text(self, text: str) -> None:
         """Product text; silent with JSON."""
         if not self.json:
-            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+            self._write(text if text.endswith("\n") else text + "\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
         """A product table: drawn on a terminal, aligned columns in a pipe; silent with JSON."""
@@ -52,7 +53,7 @@ class Output:
             return
         cells = [[str(cell) for cell in row] for row in rows]
         if not self._stdout.is_terminal:
-            sys.stdout.write(aligned([list(columns), *cells]))
+            self._write(aligned([list(columns), *cells]))
             return
         drawn = Table(*columns, box=None, header_style="bold", title=title or None, title_justify="left")
         for row in cells:
@@ -78,21 +79,30 @@ class Output:
             self._stderr.print(f"  {escape(error.hint)}", soft_wrap=True)
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[_Bar]:
+    def progress(self, title: str) -> Iterator[Bar]:
         """A bar on a terminal, a plain line per step elsewhere."""
         if not self._stderr.is_terminal:
-            yield _Bar(self, title, None)
+            yield Bar(self, title, None)
             return
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
         with Progress(*columns, console=self._stderr, transient=True) as drawn:
-            yield _Bar(self, title, drawn)
+            yield Bar(self, title, drawn)
 
     def _envelope(self, fields: dict[str, Any]) -> None:
         envelope = {"schema_version": SCHEMA_VERSION, "command": self.command, **fields}
-        sys.stdout.write(json.dumps(envelope, indent=2, default=str) + "\n")
+        self._write(json.dumps(envelope, indent=2, default=str) + "\n")
+
+    def _write(self, text: str) -> None:
+        """Write product; a reader that has seen enough, such as head, ends the command without an error."""
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
 
 
-class _Bar:
+class Bar:
     """Progress of one piece of work: call it with what is being done, and how far that is."""
 
     def __init__(self, output: Output, title: str, drawn: Progress | None) -> None:
@@ -100,6 +110,7 @@ class _Bar:
         self._title = title
         self._drawn = drawn
         self._task = drawn.add_task(title, total=None) if drawn else None
+        self._groups: dict[str, TaskID] = {}
 
     def __call__(self, step: str, done: int = 0, total: int = 0) -> None:
         if self._drawn is None or self._task is None:
@@ -109,6 +120,19 @@ class _Bar:
         self._drawn.update(
             self._task, description=escape(f"{self._title}: {step}"), completed=done, total=total or None
         )
+
+    def of_group(self, group: str, step: str) -> None:
+        """Progress of one of several pieces of work that go side by side."""
+        if self._drawn is None:
+            if not step.startswith("lab minute"):
+                self._output.say(f"{self._title}: {group}: {step}")
+            return
+        if group not in self._groups:
+            self._groups[group] = self._drawn.add_task(group, total=None)
+        done, _, total = step.removeprefix("lab minute ").partition(" of ")
+        if step.startswith("lab minute") and total:
+            self._drawn.update(self._groups[group], completed=float(done), total=float(total))
+        self._drawn.update(self._groups[group], description=escape(f"  {group}: {step}"))
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

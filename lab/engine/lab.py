@@ -178,7 +178,8 @@ class Lab:
 
     def set_mode(self, mode: Mode, by: str = "lab", reason: str = "") -> None:
         """Trust the automation this far from now on."""
-        self._set_control({"mode": mode.value}, by, reason)
+        since = rfc3339(SystemClock().now())
+        self._set_control({"mode": mode.value, "modeSince": since}, by, reason)
 
     def set_kill_switch(self, on: bool, by: str = "lab", reason: str = "") -> None:
         """Stop every mutation of the automation, or let them through again."""

@@ -2,23 +2,19 @@
 
     results/<run id>/run.json
 
-A folder appears whole or not at all, and an existing one is never written to again.
+It is made from the run's evidence and grade, and can be made again from them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from lab.core.verdict import Axis, CheckResult, Grade, Severity, Verdict
-from lab.errors import ConfigError, LabError, UsageError
+from lab.errors import ConfigError, LabError
 
 SCHEMA_VERSION = 1
 FILE = "run.json"
@@ -67,41 +63,26 @@ class RunJournal:
     schema_version: int = SCHEMA_VERSION
 
 
-def new_run_id(root: Path, now: datetime, exercise: str, seed: int) -> str:
-    """An id that no run below `root` has: date, time, exercise, seed, and a number when that is taken."""
-    name = re.sub(r"[^a-z0-9-]+", "-", exercise.lower()).strip("-")[:60] or "run"
-    wanted = f"{now:%Y%m%d-%H%M%S}-{name}-s{seed}"
-    candidate, number = wanted, 2
-    while (root / candidate).exists():
-        candidate, number = f"{wanted}-{number}", number + 1
-    return candidate
+def write(journal: RunJournal, folder: Path) -> Path:
+    """Write run.json into a run's folder and return it. The file appears whole or not at all.
 
-
-def write(journal: RunJournal, root: Path) -> Path:
-    """Write a run's folder below `root` and return it.
-
-    Raises UsageError when the run is there already, LabError when it cannot be written.
+    Raises LabError when it cannot be written.
     """
-    folder = root / journal.id
-    if folder.exists():
-        raise UsageError(f"{folder} exists; a run is never overwritten", hint="give the run another id")
-    temporary = ""
+    target = folder / FILE
+    temporary = target.with_suffix(".tmp")
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.mkdtemp(prefix=".writing-", dir=root)
-        with open(Path(temporary) / FILE, "w", encoding="utf-8") as file:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as file:
             json.dump(as_json(journal), file, indent=1, ensure_ascii=False, default=str)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o755)
-        os.rename(temporary, folder)  # fails when somebody else made a run of that id meanwhile
+        temporary.replace(target)
     except OSError as error:
-        shutil.rmtree(temporary or root / ".none", ignore_errors=True)
         raise LabError(
             f"the run cannot be written to {folder}: {error.strerror or error}",
             hint="is the disk full, or the directory read-only? LAB_RESULTS names another one",
         ) from error
-    return folder
+    return target
 
 
 def as_json(journal: RunJournal) -> Json:

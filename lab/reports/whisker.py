@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LEFT, RIGHT, ROW = 170.0, 20.0, 30.0
-WIDTH = 720.0
+WIDTH = 960.0
 _STEPS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 240)
 
 

@@ -1,45 +1,35 @@
-"""The run journal on disk: whole or not at all, written once, read again."""
+"""The run journal on disk: whole or not at all, and read again."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from lab.errors import ConfigError, LabError, UsageError
-from lab.reports.journal import RunJournal, new_run_id, read, runs, write
+from lab.errors import ConfigError, LabError
+from lab.reports.journal import RunJournal, read, runs, write
 
 
 def test_a_run_comes_back_as_it_was_written(tmp_path: Path, journal: RunJournal) -> None:
-    folder = write(journal, tmp_path / "results")
-    assert folder.name == journal.id
-    assert read(folder) == read(folder / "run.json") == journal
+    file = write(journal, tmp_path / "results" / "run")
+    assert file.name == "run.json"
+    assert read(file) == read(file.parent) == journal
 
 
 def test_the_file_spells_the_totals_out(tmp_path: Path, journal: RunJournal) -> None:
-    values = json.loads((write(journal, tmp_path) / "run.json").read_text())
+    values = json.loads(write(journal, tmp_path).read_text())
     assert (values["schema_version"], values["grade"]["earned"], values["grade"]["possible"]) == (1, 25, 45)
     assert values["grade"]["verdict"] == "error"
 
 
-def test_a_run_is_never_overwritten(tmp_path: Path, journal: RunJournal) -> None:
+def test_a_run_that_is_made_again_replaces_the_file_whole(tmp_path: Path, journal: RunJournal) -> None:
     write(journal, tmp_path)
-    with pytest.raises(UsageError, match="never overwritten"):
-        write(dataclasses.replace(journal, notes=("other",)), tmp_path)
-    assert read(tmp_path / journal.id).notes == ("a note",)
-
-
-def test_ids_are_free_and_safe_as_names(tmp_path: Path, journal: RunJournal) -> None:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert new_run_id(tmp_path, now, "stuck-workers", 7) == journal.id
-    write(journal, tmp_path)
-    assert new_run_id(tmp_path, now, "stuck-workers", 7) == f"{journal.id}-2"
-    assert new_run_id(tmp_path, now, "../../Etc/pass wd", 1) == "20260101-000000-etc-pass-wd-s1"
-    assert new_run_id(tmp_path, now, "///", 1).endswith("-run-s1")
+    write(dataclasses.replace(journal, notes=("other",)), tmp_path)
+    assert read(tmp_path).notes == ("other",)
+    assert os.listdir(tmp_path) == ["run.json"]
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, journal: RunJournal) -> None:
@@ -77,7 +67,7 @@ def test_a_run_that_is_not_there(tmp_path: Path) -> None:
 
 def test_runs_are_listed_newest_first(tmp_path: Path, journal: RunJournal) -> None:
     for day in ("20260102", "20260104", "20260103"):
-        write(dataclasses.replace(journal, id=f"{day}-x"), tmp_path)
+        write(dataclasses.replace(journal, id=f"{day}-x"), tmp_path / f"{day}-x")
     (tmp_path / ".writing-x").mkdir()
     (tmp_path / ".writing-x" / "run.json").write_text("{}")
     assert [folder.name for folder in runs(tmp_path)] == ["20260104-x", "20260103-x", "20260102-x"]
