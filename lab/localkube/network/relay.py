@@ -51,6 +51,8 @@ class Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.peer is None:
             self._early.append(data)  # uvloop starts to read after connection_made, even when paused there
+            if self.transport is not None:
+                self.transport.pause_reading()
         elif self.peer.transport is not None:
             self.peer.transport.write(data)
 

@@ -216,7 +216,9 @@ def app_of(pod: KubeObject) -> str:
 async def running_cluster(path: Path, clock: Any = None, *, node: bool = True) -> AsyncIterator[Cluster]:
     """A controlled cluster with one node."""
     clock = clock or SystemClock()
-    registry = open_registry(path / "store", clock=clock, service_range="127.99.200.0/21")
+    registry = open_registry(
+        path / "store", clock=clock, service_range=[f"127.99.200.{n}" for n in range(1, 100)]
+    )
     cluster = Cluster(registry, clock)
     if node:
         add_node(cluster)

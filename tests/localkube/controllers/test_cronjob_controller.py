@@ -51,8 +51,10 @@ def test_time_zone_and_skipped_hour() -> None:
 
 @pytest.mark.parametrize(
     "schedule",
-    ["", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *", "x * * * *"]
-    + ["@every", "@every 5", "@often", "* * * * 8", "1,,2 * * * *"],
+    [
+        *("", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *", "x * * * *"),
+        *("@every", "@every 5", "@often", "* * * * 8", "1,,2 * * * *"),
+    ],
 )
 def test_refuses(schedule: str) -> None:
     with pytest.raises(ValueError, match=r"."):

