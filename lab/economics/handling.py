@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from lab.core.clock import TimeScale
@@ -11,6 +12,7 @@ from lab.core.fault import JournalEntry
 from lab.core.incident import NO_ACTION, Action, Incident
 from lab.economics.statistics import Interval, bootstrap, fmean, median, percentile
 
+Rows = Sequence[Mapping[str, Any]]
 HUMAN, AUTOMATION, NOBODY = "human", "automation", "nobody"
 _GOOD = "success"
 
@@ -33,10 +35,11 @@ class Handling:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A sample of incidents in figures. `incidents` counts all, the durations those that were resolved.
+    """A run in figures. `incidents` counts all, the resolve figures those that were resolved.
 
-    hands_on_*: minutes of people's time per incident. recovery_*: minutes from the moment a fault began to
-    bite until it was gone, whoever noticed. An absent figure (nothing to measure) is None.
+    occurrences: how often the toil came up (see `people_minutes`). hands_on_*: minutes of people's time per
+    occurrence, hands_on_total the sum. faults: those that were cured. recovery_*: minutes from
+    the moment a fault began to bite until it was gone, whoever noticed. An absent figure (nothing to measure) is None.
     """
 
     incidents: int
@@ -44,6 +47,7 @@ class Measured:
     by_human: int
     by_automation: int
     escalated: int
+    occurrences: int
     resolve_median: float | None
     resolve_p95: float | None
     resolve_interval: Interval | None
@@ -62,12 +66,12 @@ def is_human(by: str) -> bool:
     return by == HUMAN or by.startswith(f"{HUMAN}:")
 
 
-def handlings(incidents: Iterable[Mapping[str, Any]], scale: TimeScale) -> tuple[Handling, ...]:
+def handlings(incidents: Rows, scale: TimeScale) -> tuple[Handling, ...]:
     """Read the pager's incidents. Raises KeyError or ValueError when one is not in the wire form."""
     return tuple(_handling(Incident.from_dict(incident), scale) for incident in incidents)
 
 
-def recovery_minutes(journal: Iterable[Mapping[str, Any]], scale: TimeScale) -> tuple[float, ...]:
+def recovery_minutes(journal: Rows, scale: TimeScale) -> tuple[float, ...]:
     """For every real fault (no decoy) that bit and is over: how long it lasted, in lab minutes.
 
     A fault whose lease ran out was cured by nobody, and is left out.
@@ -80,16 +84,37 @@ def recovery_minutes(journal: Iterable[Mapping[str, Any]], scale: TimeScale) -> 
     return tuple(found)
 
 
+def people_minutes(incidents: Rows, journal: Rows, scale: TimeScale) -> tuple[float, ...]:
+    """For every time the toil came up: what it took of people's time, in lab minutes.
+
+    The toil comes up with each real fault, paged or not: an automation that is quicker than the page leaves
+    no incident. An incident counts for the latest fault of its partition; what belongs to none (a page for a
+    look-alike, a burnt budget) is shared out evenly. Without any fault each incident is an occurrence.
+    """
+    pages = [Incident.from_dict(incident) for incident in incidents]
+    bites = [e for e in map(JournalEntry.from_dict, journal) if not e.decoy and e.applied_at is not None]
+    if not bites:
+        return tuple(_hands_on(page, scale) for page in pages)
+    minutes, common = [0.0] * len(bites), 0.0
+    for page in pages:
+        index = _cause(page, bites)
+        if index is None:
+            common += _hands_on(page, scale)
+        else:
+            minutes[index] += _hands_on(page, scale)
+    return tuple(each + common / len(bites) for each in minutes)
+
+
 def measure(
-    incidents: Iterable[Mapping[str, Any]],
-    journal: Iterable[Mapping[str, Any]],
+    incidents: Rows,
+    journal: Rows,
     scale: TimeScale,
     seed: int = 1,
 ) -> Measured:
     """The figures of a run. `seed` makes the intervals repeatable."""
     handled = handlings(incidents, scale)
     resolve = [h.resolve_minutes for h in handled if h.resolve_minutes is not None]
-    hands_on = [h.hands_on_minutes for h in handled]
+    hands_on = people_minutes(incidents, journal, scale)
     recovery = recovery_minutes(journal, scale)
     return Measured(
         incidents=len(handled),
@@ -97,6 +122,7 @@ def measure(
         by_human=sum(h.handled_by == HUMAN for h in handled),
         by_automation=sum(h.handled_by == AUTOMATION for h in handled),
         escalated=sum(h.escalated for h in handled),
+        occurrences=len(hands_on),
         resolve_median=median(resolve) if resolve else None,
         resolve_p95=percentile(resolve, 0.95) if resolve else None,
         resolve_interval=bootstrap(resolve, seed),
@@ -120,13 +146,27 @@ def _handling(incident: Incident, scale: TimeScale) -> Handling:
         handled_by=_handled_by(acted),
         acknowledge_minutes=None if acknowledge is None else scale.lab_minutes(acknowledge),
         resolve_minutes=None if resolve is None else scale.lab_minutes(resolve),
-        hands_on_minutes=scale.lab_minutes(
-            sum(max(action.seconds, 0.0) for action in incident.actions if is_human(action.by))
-        ),
+        hands_on_minutes=_hands_on(incident, scale),
         attempts=len(acted),
         failures=sum(action.outcome not in ("", _GOOD) for action in acted),
         escalated=bool(incident.escalations) or incident.escalated_at is not None,
     )
+
+
+def _hands_on(incident: Incident, scale: TimeScale) -> float:
+    busy = (max(action.seconds, 0.0) for action in incident.actions if is_human(action.by))
+    return scale.lab_minutes(sum(busy))
+
+
+def _cause(page: Incident, bites: Sequence[JournalEntry]) -> int | None:
+    """The place of the latest fault of the page's partition that began before it."""
+    best: tuple[datetime, int] | None = None
+    for index, bite in enumerate(bites):
+        began = bite.applied_at
+        same = str(bite.target.partition) == page.labels.get("partition")
+        if same and began is not None and began <= page.opened_at and (best is None or began > best[0]):
+            best = (began, index)
+    return best[1] if best else None
 
 
 def _handled_by(acted: list[Action]) -> str:

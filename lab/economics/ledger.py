@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.core.clock import TimeScale
 from lab.core.exercise import Toil
-from lab.economics.handling import Measured, handlings, measure, recovery_minutes
+from lab.economics.handling import Measured, measure, people_minutes, recovery_minutes
 from lab.economics.statistics import Interval, bootstrap_difference, fmean
 
 WEEKS_PER_MONTH = 52 / 12
@@ -32,7 +32,7 @@ class Investment:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A way of working in figures. minutes: people's time per incident, its mean, because the total is what
+    """A way of working in figures. minutes: people's time per occurrence, its mean, because the total is what
     is paid; source: `measured` or `declared`. The rest follows from it and the declared frequency."""
 
     name: str
@@ -51,7 +51,7 @@ class Ledger:
 
     saved_*: before minus after. recovery_saved: difference of the median minutes to recover; `shown` is
     whether its interval excludes zero. return_on_investment: (saved - invested) / invested over 12 months.
-    break_even_incidents: how many incidents until the building hours are earned back.
+    break_even_incidents: how many occurrences until the building hours are earned back.
     """
 
     task: str
@@ -128,7 +128,7 @@ def _compare(
     saved_hours = made.before.hours_per_month - after.hours_per_month
     saved_interval = recovery_saved = None
     if was and now:
-        minutes = [[h.hands_on_minutes for h in handlings(rows[0], scale)] for rows in (was, now)]
+        minutes = [people_minutes(*rows, scale) for rows in (was, now)]
         difference = bootstrap_difference(minutes[0], minutes[1], seed, fmean)
         saved_interval = _scaled(difference, made.before.per_month / 60)
         recovery = [recovery_minutes(rows[1], scale) for rows in (was, now)]

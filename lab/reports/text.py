@@ -148,9 +148,10 @@ def _ledger_row(row: Json) -> Row:
 
 
 def _measured_note(name: str, measured: Json | None) -> str:
-    if not measured or not measured["incidents"]:
+    if not measured or not measured["occurrences"]:
         return ""
-    text = f"{name}: {measured['incidents']} incidents, {measured['by_human']} handled by people"
+    text = f"{name}: {measured['occurrences']} occurrences, {measured['incidents']} incidents"
+    text += f", {measured['by_human']} handled by people"
     text += f", {measured['by_automation']} by the automation"
     if measured["resolve_median"] is not None:
         median, p95 = number(measured["resolve_median"]), number(measured["resolve_p95"])

@@ -10,7 +10,7 @@ import pytest
 
 from lab.core.clock import TimeScale, rfc3339
 from lab.core.exercise import Toil
-from lab.economics.handling import handlings, is_human, measure, recovery_minutes
+from lab.economics.handling import handlings, is_human, measure, people_minutes, recovery_minutes
 from lab.economics.ledger import WEEKS_PER_MONTH, Investment, ledger
 
 SCALE = TimeScale(60.0)  # a lab minute is a second
@@ -26,7 +26,8 @@ def incident(
     number: int, *, minutes: float, by: str, busy: float, outcome: str = "success"
 ) -> dict[str, Any]:
     return {
-        "id": f"INC-{number}", "fingerprint": f"f{number}", "alertname": "OrdersWaitingTooLong", "labels": {},
+        "id": f"INC-{number}", "fingerprint": f"f{number}", "alertname": "OrdersWaitingTooLong",
+        "labels": {"partition": str(number)},
         "annotations": {}, "severity": "critical", "status": "resolved", "startsAt": at(0), "openedAt": at(1),
         "acknowledgedAt": at(3), "acknowledgedBy": by, "resolvedAt": at(1 + minutes), "resolvedBy": "alert",
         "actions": [
@@ -39,7 +40,7 @@ def incident(
 def fault(number: int, minutes: float, *, decoy: bool = False, by: str = "restart") -> dict[str, Any]:
     return {
         "id": f"f{number}", "fault": "hung-workers",
-        "target": {"kind": "Pod", "namespace": "shop", "name": "w"},
+        "target": {"kind": "Pod", "namespace": "shop", "name": "w", "partition": number},
         "decoy": decoy, "parameters": {}, "plannedAt": at(0), "appliedAt": at(0), "undoneAt": at(minutes),
         "undoneBy": by, "state": "undone",
     }  # fmt: skip
@@ -98,6 +99,22 @@ def test_nothing_measured_is_nothing_said() -> None:
     )
     made = ledger(TOIL, SCALE, before=([], []))
     assert (made.before.source, made.before.minutes, made.after) == ("declared", 5, None)
+
+
+def test_toil_that_nobody_is_paged_for_counts_as_an_occurrence_without_people() -> None:
+    found = measure([], QUICK, SCALE)
+    assert (found.incidents, found.occurrences, found.hands_on_mean) == (0, 5, 0.0)
+    made = ledger(TOIL, SCALE, before=(BY_HAND, SLOW), after=([], QUICK))
+    assert made.after is not None
+    assert (made.after.source, made.after.hours_per_month) == ("measured", 0)
+
+
+def test_a_page_counts_for_the_latest_fault_of_its_partition_and_the_rest_is_shared() -> None:
+    stray = incident(77, minutes=5, by="human:ann", busy=3)
+    again = fault(1, 4) | {"id": "f9", "appliedAt": at(0.5)}
+    pages = [incident(1, minutes=5, by="human:ann", busy=4), stray]
+    assert people_minutes(pages, [fault(1, 4), again, fault(2, 4, decoy=True)], SCALE) == (1.5, 5.5)
+    assert people_minutes(pages, [], SCALE) == (4.0, 3.0)
 
 
 def test_a_month_follows_from_the_declared_frequency() -> None:
