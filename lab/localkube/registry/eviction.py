@@ -5,6 +5,7 @@ Source: k8s.io/kubernetes/pkg/registry/core/pod/storage/eviction.go.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lab.kube.objects import KubeObject, labels_of, name_of
@@ -76,7 +77,8 @@ class Evictor:
             self._spend(namespace, pod, dry_run=dry_run)
         if not dry_run:
             self._announce(pod)
-        self._deleter.delete(PODS, namespace, name, delete, WriteOptions(dry_run=dry_run))
+        checked = replace(delete, preconditions={})
+        self._deleter.delete(PODS, namespace, name, checked, WriteOptions(dry_run=dry_run))
 
     def _spend(self, namespace: str, pod: KubeObject, *, dry_run: bool) -> None:
         budgets = [

@@ -253,13 +253,13 @@ class LocalRegistry:
         return lambda: self._subscribers.remove(callback) if callback in self._subscribers else None
 
     def _dispatch(self, change: Change) -> None:
+        for watch in tuple(self._watches[change.resource]):
+            watch.offer(change)
         if self._subscribers:
             event = WatchEvent(change.type, change.object, change.rv, change.previous)
             resource = stored_resource(change.resource)
             for subscriber in tuple(self._subscribers):
                 subscriber(resource, event)
-        for watch in tuple(self._watches[change.resource]):
-            watch.offer(change)
 
 
 def open_registry(

@@ -65,6 +65,7 @@ class Store:
         self._last_change: dict[str, int] = {}
         self._subscribers: list[Callable[[Change], None]] = []
         self._pending: deque[Change] = deque()
+        self._publishing = False
         self._database = self._connect(directory / "store.db")
         self._load()
 
@@ -176,14 +177,23 @@ class Store:
         if change.rv % _COMPACT_EVERY == 0:
             self.compact(change.rv - self._retained)
         self._pending.append(change)
-        if len(self._pending) > 1:  # a subscriber wrote: the outer call delivers it, after this one
-            return
+        if not self._publishing:  # otherwise a subscriber wrote: the outer call delivers it, after this one
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Give every pending change to every subscriber; the first error is raised when all have seen all."""
+        failure: Exception | None = None
+        self._publishing = True
         while self._pending:
-            try:
-                for subscriber in tuple(self._subscribers):
-                    subscriber(self._pending[0])
-            finally:
-                self._pending.popleft()
+            change = self._pending.popleft()
+            for subscriber in tuple(self._subscribers):
+                try:
+                    subscriber(change)
+                except Exception as error:  # one bad subscriber must not cost the others an event
+                    failure = failure or error
+        self._publishing = False
+        if failure is not None:
+            raise failure
 
     def compact(self, rv: int) -> None:
         """Forget changes up to and including a resource version; never the latest one."""
@@ -239,4 +249,9 @@ class _Transaction:
         self._database.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._database.execute("COMMIT" if error is None else "ROLLBACK")
+        try:
+            self._database.execute("COMMIT" if error is None else "ROLLBACK")
+        except sqlite3.Error:
+            if self._database.in_transaction:  # a full disk, say: leave no half-open transaction behind
+                self._database.execute("ROLLBACK")
+            raise

@@ -167,6 +167,15 @@ def test_eviction_spends_the_budget(running) -> None:
     assert conditions[-1]["type"] == "DisruptionTarget"
 
 
+def test_eviction_checks_its_preconditions_once(running) -> None:
+    metadata = running.get(PODS, "default", "p")["metadata"]
+    seen = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+    with pytest.raises(StatusError, match="Precondition failed"):
+        running.evict("default", "p", {"deleteOptions": {"preconditions": {"uid": "other"}}})
+    running.evict("default", "p", {"deleteOptions": {"preconditions": seen}})
+    assert running.get(PODS, "default", "p")["metadata"]["deletionTimestamp"]
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_a_spent_budget_refuses_even_in_a_dry_run(running, dry_run) -> None:
     set_budget(running, 0)

@@ -110,6 +110,22 @@ def test_subscribers_see_writes_in_order_even_when_one_writes(store: Store) -> N
     assert len(seen) == 2
 
 
+def test_a_failing_subscriber_costs_the_others_nothing(store: Store) -> None:
+    seen: list[int] = []
+
+    def fail(change: Change) -> None:
+        if change.name == "x":
+            store.write("pods", "a", "nested", thing("nested"))
+            raise RuntimeError("no")
+
+    store.subscribe(fail)
+    store.subscribe(lambda change: seen.append(change.rv))
+    with pytest.raises(RuntimeError, match="no"):
+        store.write("pods", "a", "x", thing("x"))
+    store.write("pods", "a", "y", thing("y"))
+    assert seen == [store.rv - 2, store.rv - 1, store.rv]
+
+
 def test_a_failing_write_changes_nothing(store: Store) -> None:
     store.write("pods", "a", "x", thing("x"))
     rv = store.rv
