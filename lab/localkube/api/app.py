@@ -22,6 +22,7 @@ from lab.kube.status import (
     path_not_found,
 )
 from lab.localkube.api.discovery import Discovery
+from lab.localkube.api.escalation import Escalation
 from lab.localkube.api.identity import Authenticator, Tokens, User
 from lab.localkube.api.impersonation import impersonate
 from lab.localkube.api.media import JSON, Accepted, negotiate
@@ -62,7 +63,7 @@ class Api:
         self._ready = ready
         self.streams = PodStreams(registry, runtime)
         reviews = Reviews(registry, self._authenticator, self._authorizer, tokens, clock)
-        self._rest = Rest(registry, reviews, self.streams, clock)
+        self._rest = Rest(registry, reviews, self.streams, Escalation(registry, self._authorizer), clock)
 
     def application(self) -> web.Application:
         """The aiohttp application: one handler for every method and path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from lab.kube.status import (
     unsupported_media_type,
 )
 from lab.localkube.api.discovery import subresource_kind, subresource_verbs
+from lab.localkube.api.escalation import Escalation
 from lab.localkube.api.identity import User
 from lab.localkube.api.media import PATCH_TYPES, Accepted, decode, media_type, negotiate
 from lab.localkube.api.options import check_list_options, delete_options, integer, write_options
@@ -53,10 +55,18 @@ def respond(
 class Rest:
     """Answers everything below a served group and version."""
 
-    def __init__(self, registry: Registry, reviews: Reviews, streams: PodStreams, clock: Clock) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        reviews: Reviews,
+        streams: PodStreams,
+        escalation: Escalation,
+        clock: Clock,
+    ) -> None:
         self._registry = registry
         self._reviews = reviews
         self._streams = streams
+        self._escalation = escalation
         self._clock = clock
         self._verbs: dict[str, Callable[[_Call], Awaitable[web.StreamResponse]]] = {
             "get": self._get,
@@ -135,6 +145,7 @@ class Rest:
             return respond(self._reviews.answer(call.resource, call.namespace, obj, call.user), 201)
         if call.info.subresource:
             return self._create_subresource(call, obj, options)
+        self._guard(call, options, lambda o: self._registry.create(call.resource, call.namespace, obj, o))
         created = self._registry.create(call.resource, call.namespace, obj, options)
         return respond(shape.one(created), 201, options.warnings)
 
@@ -154,15 +165,19 @@ class Rest:
     async def _update(self, call: _Call) -> web.StreamResponse:
         shape = self._shape(call)
         obj, options = await self._body(call, "update")
-        updated = self._registry.update(
-            call.resource,
-            call.namespace,
-            call.info.name,
-            obj,
-            subresource=call.info.subresource,
-            options=options,
-        )
-        return respond(shape.one(updated), 200, options.warnings)
+
+        def write(chosen: WriteOptions) -> KubeObject:
+            return self._registry.update(
+                call.resource,
+                call.namespace,
+                call.info.name,
+                obj,
+                subresource=call.info.subresource,
+                options=chosen,
+            )
+
+        self._guard(call, options, write)
+        return respond(shape.one(write(options)), 200, options.warnings)
 
     async def _patch(self, call: _Call) -> web.StreamResponse:
         shape = self._shape(call)
@@ -175,16 +190,27 @@ class Rest:
         options = write_options(call.request.query, "patch", call.user, call.agent, media)
         patch, duplicates = decode(await call.request.read(), media)
         _check_duplicates(call.resource, duplicates, options)
-        patched, created = self._registry.patch(
-            call.resource,
-            call.namespace,
-            call.info.name,
-            patch,
-            media,
-            subresource=call.info.subresource,
-            options=options,
-        )
+
+        def write(chosen: WriteOptions) -> tuple[KubeObject, bool]:
+            return self._registry.patch(
+                call.resource,
+                call.namespace,
+                call.info.name,
+                patch,
+                media,
+                subresource=call.info.subresource,
+                options=chosen,
+            )
+
+        self._guard(call, options, lambda chosen: write(chosen)[0])
+        patched, created = write(options)
         return respond(shape.one(patched), 201 if created else 200, options.warnings)
+
+    def _guard(self, call: _Call, options: WriteOptions, write: Callable[[WriteOptions], KubeObject]) -> None:
+        """Try a write of a role or binding dry, and refuse it when it would grant too much."""
+        if self._escalation.concerns(call.resource, call.user):
+            trial = write(replace(options, dry_run=True, warnings=[]))
+            self._escalation.check(call.resource, call.namespace, trial, call.user)
 
     async def _delete(self, call: _Call) -> web.StreamResponse:
         shape = self._shape(call)

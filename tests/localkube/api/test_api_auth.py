@@ -160,3 +160,29 @@ async def test_the_view_role_reads_all_but_secrets(served: Any, kube: KubeClient
         assert (await refusal(robot.list("secrets", namespace))).code == 403
         assert (await refusal(robot.list("deployments", "default"))).code == 403
         assert (await refusal(robot.create("configmaps", {"metadata": {"name": "x"}}, namespace))).code == 403
+
+
+async def test_nobody_grants_what_they_do_not_hold(served: Any, kube: KubeClient, namespace: str) -> None:
+    token = await service_account_token(kube, namespace)
+    rules = [
+        {"apiGroups": [RBAC], "resources": ["roles", "rolebindings"], "verbs": ["create", "patch"]},
+        {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]},
+    ]
+    await grant(kube, namespace, rules, {"kind": "ServiceAccount", "name": "robot", "namespace": namespace})
+    held = {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get"]}
+    more = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+    async with as_token(served, token) as robot:
+        await robot.create("roles", {"metadata": {"name": "less"}, "rules": [held]}, namespace)
+        role = {"metadata": {"name": "more"}, "rules": [held, more]}
+        error = await refusal(robot.create("roles", role, namespace))
+        assert error.code == 403
+        assert error.message.endswith(
+            'not currently held:\n{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}'
+        )
+        assert (await refusal(robot.patch("roles", "less", {"rules": [more]}, namespace))).code == 403
+        assert (await kube.get("roles", "less", namespace))["rules"] == [held]
+        ref = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"}
+        binding = {"metadata": {"name": "b"}, "roleRef": ref, "subjects": []}
+        assert (await refusal(robot.create("rolebindings", binding, namespace))).code == 403
+        binding["roleRef"] = ref | {"kind": "Role", "name": "less"}
+        await robot.create("rolebindings", binding, namespace)
