@@ -38,8 +38,8 @@ class Measured:
     """A run in figures. `incidents` counts all, the resolve figures those that were resolved.
 
     occurrences: how often the toil came up (see `people_minutes`). hands_on_*: minutes of people's time per
-    occurrence, hands_on_total the sum. faults: those that were cured. recovery_*: minutes from
-    the moment a fault began to bite until it was gone, whoever noticed. An absent figure (nothing to measure) is None.
+    occurrence, hands_on_total the sum. faults: those that were cured. recovery_*: minutes from the moment a
+    fault began to bite until it was gone, whoever noticed. A figure with nothing to measure is None.
     """
 
     incidents: int

@@ -227,6 +227,23 @@ async def test_a_watch_is_passed_on_event_by_event(rig: Any, client: aiohttp.Cli
         assert await answer.content.readline() == b""
 
 
+async def test_compressed_answers_and_heads_pass_as_they_are(rig: Any, client: aiohttp.ClientSession) -> None:
+    async def compressed(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.headers["Accept-Encoding"] == "gzip"
+        response = web.json_response({"kind": "PodList", "items": ["x" * 5000]})
+        response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    path = "/api/v1/namespaces/shop/pods"
+    rig.api.objects[path] = compressed
+    async with client.get(path, headers={"Accept-Encoding": "gzip"}) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert len((await answer.json())["items"][0]) == 5000
+    async with client.head(POD_PATH) as answer:
+        assert (answer.status, await answer.read()) == (200, b"")
+    assert [r["verb"] for r in rig.records()] == ["list", "get"]
+
+
 async def test_leaving_a_watch_ends_it_upstream(rig: Any, client: aiohttp.ClientSession) -> None:
     async with client.get("/api/v1/namespaces/shop/pods?watch=true") as answer:
         await answer.content.readline()
