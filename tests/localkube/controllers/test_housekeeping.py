@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
-from controllers_cluster import Cluster, ManualClock, add_node, condition, deployment
+from controllers_cluster import Cluster, ManualClock, add_node, condition, deployment, running_cluster
 
 from lab.core.clock import SystemClock
 from lab.kube.objects import KubeObject
@@ -129,3 +130,16 @@ async def test_a_bad_object_hurts_nobody_else(cluster: Cluster, caplog: pytest.L
     deployment(cluster, "good", 1)
     await cluster.until(lambda: cluster.get("Deployment", "good").get("status", {}).get("availableReplicas"))
     await cluster.until(lambda: cluster.get("Deployment", "bad")["status"].get("availableReplicas"))
+
+
+async def test_takes_up_what_was_there_before(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path) as first:
+        deployment(first, "web", 2)
+        await first.until(lambda: first.get("Deployment", "web")["status"].get("availableReplicas") == 2)
+        await first.settle()
+        uids = {pod["metadata"]["uid"] for pod in first.list("Pod")}
+    async with running_cluster(tmp_path, node=False) as second:
+        await second.settle()
+        assert {pod["metadata"]["uid"] for pod in second.list("Pod")} == uids
+        second.patch("Deployment", "web", {"spec": {"replicas": 3}})
+        await second.until(lambda: second.get("Deployment", "web")["status"].get("availableReplicas") == 3)
