@@ -11,7 +11,7 @@ from lab.kube.objects import KubeObject
 from lab.kube.status import StatusError
 
 ReadObject = Callable[[str], Awaitable[KubeObject]]
-_TIMEOUT = 2.0
+_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
