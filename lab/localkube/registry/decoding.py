@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from lab.kube.objects import KubeObject
-from lab.kube.schema import Schema, definition_for, definitions, reference
+from lab.kube.schema import Schema, definition_name, definitions, reference
 from lab.kube.status import StatusError, bad_request
 
 Reader = Callable[[Any, str, list[str]], Any]
@@ -73,12 +73,12 @@ def conform(obj: KubeObject, group: str, version: str, kind: str) -> tuple[KubeO
 
     Raises StatusError 400 when a field has the wrong type. A kind without a schema is copied as it is.
     """
-    schema = definition_for(group, version, kind)
-    if schema is None:
+    name = definition_name(group, version, kind)
+    if name is None:
         return thaw(obj), []
     unknown: list[str] = []
     try:
-        value: KubeObject = _reader_of(_name_of(schema))(obj, "", unknown)
+        value: KubeObject = _reader_of(name)(obj, "", unknown)
     except _TypeMismatch as error:
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from error
     return value, unknown
@@ -90,14 +90,6 @@ def strict_error(kind: str, version: str, complaints: list[str]) -> StatusError:
         f'{kind} in version "{version}" cannot be handled as a {kind}: '
         f"strict decoding error: {', '.join(complaints)}"
     )
-
-
-def _name_of(schema: Schema) -> str:
-    kind = schema["x-kubernetes-group-version-kind"][0]
-    for name, candidate in definitions().items():
-        if candidate is schema:
-            return name
-    raise KeyError(kind)
 
 
 @functools.cache

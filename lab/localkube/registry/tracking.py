@@ -23,8 +23,8 @@ from lab.localkube.registry.ownership import (
 )
 
 _OWN_MANAGER = "localkube"
-_FORGET: tuple[list[KubeObject], ...] = ([], [{}])
-"""managedFields in a request that asks to forget all managers."""
+_FORGET: list[KubeObject] = [{}]
+"""managedFields in a request that asks to forget all managers; an empty list does not."""
 
 
 class Tracker:
@@ -60,11 +60,16 @@ class Tracker:
         options: WriteOptions,
         managers: Sequence[Manager] | None,
     ) -> None:
-        """Say who set what in a changed object, in place; `managers` is what an apply found out."""
+        """Say who set what in a changed object, in place; `managers` is what an apply found out.
+
+        Entries in the request replace the stored ones: that is how kubectl hands fields over from
+        client-side to server-side apply.
+        """
         metadata, schema = new["metadata"], definition_for(resource.group, resource.version, resource.kind)
-        forget = metadata.pop("managedFields", None) in _FORGET
+        given = metadata.get("managedFields")
+        forget = given == _FORGET
         if managers is None:
-            managers = [] if forget else read_managers(old["metadata"])
+            managers = [] if forget else read_managers(metadata if given else old["metadata"])
             if (managers or options.field_manager) and schema is not None and not forget:
                 scope = subresource if subresource == "status" else ""
                 author = self.author(resource, options.field_manager or _OWN_MANAGER, "Update", scope)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from lab.kube import patch as patches
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
@@ -159,7 +161,8 @@ class Writer:
     def _check_patch(resource: Resource, patched: KubeObject, patch: Any) -> None:
         _, unknown = conform(patched, resource.group, resource.version, resource.kind)
         if unknown:
-            message = f'Invalid value: "{patch}": strict decoding error: {", ".join(unknown)}'
+            shown = orjson.dumps(patch).decode()
+            message = f'Invalid value: "{shown}": strict decoding error: {", ".join(unknown)}'
             raise invalid("", "", "", [("patch", "FieldValueInvalid", message)])
 
     def _read(self, resource: Resource, obj: KubeObject, options: WriteOptions) -> KubeObject:

@@ -3,7 +3,7 @@
 import pytest
 from registry_manifests import CONFIG_MAPS, DEPLOYMENTS, PODS, container, deployment, pod
 
-from lab.kube.patch import APPLY_PATCH, MERGE_PATCH
+from lab.kube.patch import APPLY_PATCH, JSON_PATCH, MERGE_PATCH
 from lab.kube.status import StatusError
 from lab.localkube.protocols import WriteOptions
 
@@ -144,6 +144,26 @@ def test_managers_can_be_forgotten(registry) -> None:
     patch = {"metadata": {"managedFields": [{}]}}
     left, _ = registry.patch(DEPLOYMENTS, "default", "web", patch, MERGE_PATCH)
     assert "managedFields" not in left["metadata"]
+
+
+def test_a_request_may_hand_fields_over(registry) -> None:
+    options = WriteOptions(field_manager="kubectl-client-side-apply")
+    made = registry.create(DEPLOYMENTS, "default", deployment(replicas=2), options)
+    entry = owned(made, "kubectl-client-side-apply") | {"manager": "kubectl", "operation": "Apply"}
+    handover = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": [entry]},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": made["metadata"]["resourceVersion"]},
+    ]
+    registry.patch(DEPLOYMENTS, "default", "web", handover, JSON_PATCH, options=options)
+    scaled, _ = apply(registry, deployment(replicas=3), "kubectl")
+    assert scaled["spec"]["replicas"] == 3
+    assert [m["manager"] for m in scaled["metadata"]["managedFields"]] == ["kubectl"]
+
+
+def test_an_empty_list_of_managers_forgets_nothing(registry) -> None:
+    made, _ = apply(registry, deployment(), "a")
+    patch = {"metadata": {"managedFields": []}}
+    assert registry.patch(DEPLOYMENTS, "default", "web", patch, MERGE_PATCH)[0] == made
 
 
 def test_own_controllers_leave_no_trace_on_untracked_objects(registry) -> None:
