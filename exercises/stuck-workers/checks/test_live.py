@@ -68,7 +68,7 @@ def test_recorded_actions(evidence, check):
 
 @pytest.mark.points(2, axis="Culture")
 def test_explained(evidence, check):
-    """Every restart names its incident and its reason in the audit log."""
+    """Every restart can be traced to its incident and its reason."""
     check(expect.explained(evidence))
 
 
