@@ -53,14 +53,19 @@ async def roll(replicas: int, surge: int | str, unavailable: int | str, slow: se
                     pod = late.pop()
                     if not cluster.gone("Pod", pod["metadata"]["name"]):
                         cluster.mark(pod, "ready")
-                status = cluster.get("Deployment", "web")["status"]
-                return status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == replicas
+                found = cluster.get("Deployment", "web")
+                status = found["status"]
+                return (
+                    status["observedGeneration"] == found["metadata"]["generation"] == 2
+                    and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == replicas
+                    and len(cluster.list("Pod")) == replicas
+                )
 
             await cluster.until(complete, 20)
             return most, fewest
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     replicas=st.integers(1, 24), surge=fences, unavailable=fences, slow=st.sets(st.integers(0, 4), max_size=4)
 )
