@@ -15,6 +15,7 @@ import yaml
 
 from lab.core.clock import TimeScale
 from lab.metrics.catalogue import AUTO_SUCCESS_RATE, QUEUE_OLDEST_AGE
+from lab.metrics.metric import Metric
 from lab.slo.burn import burn_groups
 from lab.slo.objectives import OBJECTIVES
 from lab.slo.prometheus import RULES_FILE, prometheus_config
@@ -27,6 +28,9 @@ RUNBOOKS = "docs/runbooks.md"
 
 WAITING_LAB_MINUTES = 3.0
 SUCCESS_RATE_FLOOR = 0.95
+GAP_SECONDS = 3 * SCRAPE_SECONDS
+"""A gauge keeps its last value this long, so that a missed scrape or two neither ends nor starts an alert."""
+
 Json = dict[str, Any]
 
 
@@ -42,13 +46,18 @@ def rule_files(scale: TimeScale, *, runbooks: str = RUNBOOKS) -> dict[str, str]:
     return {RULES_FILE: yaml.safe_dump({"groups": groups}, sort_keys=False, width=110)}
 
 
+def _last(gauge: Metric) -> str:
+    """PromQL: the gauge now, over a short gap; an instant selector has nothing after a missed scrape."""
+    return f"last_over_time({gauge.name}[{prometheus_duration(GAP_SECONDS)}])"
+
+
 def orders_waiting(scale: TimeScale, runbooks: str = RUNBOOKS) -> Json:
     """A partition's oldest order is older than three lab minutes: the symptom of a worker that hangs."""
     limit = prometheus_duration(scale.real(minutes=WAITING_LAB_MINUTES))
     seconds = scale.real(minutes=WAITING_LAB_MINUTES)
     return {
         "alert": "OrdersWaitingTooLong",
-        "expr": f"max by (partition) ({QUEUE_OLDEST_AGE.name}) > {seconds:g}",
+        "expr": f"max by (partition) ({_last(QUEUE_OLDEST_AGE)}) > {seconds:g}",
         "for": prometheus_duration(SCRAPE_SECONDS),
         "labels": {"severity": "critical"},
         "annotations": {
@@ -66,7 +75,7 @@ def success_rate_low(runbooks: str = RUNBOOKS) -> Json:
     """The automation fails too often. The gauge itself rolls over a lab hour; no attempts give no sample."""
     return {
         "alert": "ToilAutomationSuccessRateLow",
-        "expr": f"min by (app) ({AUTO_SUCCESS_RATE.name}) < {SUCCESS_RATE_FLOOR}",
+        "expr": f"min by (app) ({_last(AUTO_SUCCESS_RATE)}) < {SUCCESS_RATE_FLOOR}",
         "for": prometheus_duration(3 * SCRAPE_SECONDS),
         "labels": {"severity": "critical"},
         "annotations": {

@@ -107,7 +107,7 @@ async def test_from_series_to_incident_and_back(tmp_path: Path) -> None:
         aiohttp.ClientSession() as session,
     ):
         pager = PagerAt(f"http://{PAGER_IP}:8080", session)
-        (incident,) = await eventually(lambda: pager.incidents("open"), 30)
+        (incident,) = await eventually(lambda: pager.incidents("open"), 60)
         assert incident["labels"] == {
             "alertname": "OrdersWaitingTooLong",
             "partition": "3",
@@ -124,16 +124,16 @@ async def test_from_series_to_incident_and_back(tmp_path: Path) -> None:
         async def renewed() -> bool:
             return bool((await pager.incidents())[0]["endsAt"] > first_lease)
 
-        await eventually(renewed, 15)
+        await eventually(renewed, 60)
         age.labels("3").set(0.2)
 
         async def resolved() -> list[dict[str, Any]]:
             return await pager.incidents("resolved")
 
-        (done,) = await eventually(resolved, 15)
+        (done,) = await eventually(resolved, 60)
         assert (done["id"], done["resolvedBy"]) == (incident["id"], "alert")
         age.labels("3").set(7)
-        (again,) = await eventually(lambda: pager.incidents("open"), 15)
+        (again,) = await eventually(lambda: pager.incidents("open"), 60)
         assert again["id"] != incident["id"]
         assert again["fingerprint"] == incident["fingerprint"]
 

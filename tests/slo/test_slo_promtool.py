@@ -117,7 +117,12 @@ def test_no_traffic_is_no_burn(tmp_path: Path) -> None:
 
 
 def test_only_the_partition_that_waits_pages(tmp_path: Path) -> None:
+    # Partition 3 waits and recovers, 4 stays below the limit, 5 has one bad sample, 6 misses two scrapes.
     name = "shop_queue_oldest_order_age_seconds"
+
+    def page(partition: str) -> dict[str, str]:
+        return {"partition": partition, "severity": "critical"}
+
     check_rules(
         tmp_path,
         SCALE,
@@ -127,13 +132,14 @@ def test_only_the_partition_that_waits_pages(tmp_path: Path) -> None:
                 "input_series": [
                     {"series": f'{name}{{partition="3",pod="api-1"}}', "values": "0x10 0+1x20 0x10"},
                     {"series": f'{name}{{partition="4",pod="api-1"}}', "values": "2.9x50"},
+                    {"series": f'{name}{{partition="6",pod="api-1"}}', "values": "0x5 9x10 stale stale 9x30"},
                     {"series": f'{name}{{partition="5",pod="api-1"}}', "values": "0x20 9 0x30"},
                 ],
                 "promql_expr_test": [
-                    at(14, "OrdersWaitingTooLong"),
-                    at(17, "OrdersWaitingTooLong", {"partition": "3", "severity": "critical"}),
-                    at(21, "OrdersWaitingTooLong", {"partition": "3", "severity": "critical"}),
-                    at(34, "OrdersWaitingTooLong"),
+                    at(5, "OrdersWaitingTooLong"),
+                    at(14, "OrdersWaitingTooLong", page("6")),
+                    *(at(second, "OrdersWaitingTooLong", page("3"), page("6")) for second in range(17, 22)),
+                    at(34, "OrdersWaitingTooLong", page("6")),
                 ],
             }
         ],

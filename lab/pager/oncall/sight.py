@@ -60,7 +60,7 @@ def is_partition(text: str) -> bool:
 async def look(prometheus: Querier, partition: str) -> PartitionSight | None:
     """The partition as Prometheus has it; None when it has no data on it. Raises ConnectionError."""
     where = f'{{namespace="shop",partition="{partition}"}}'
-    ages = await prometheus.query(f"max({QUEUE_OLDEST_AGE.name}{where})")
+    ages = await prometheus.query(f"max(last_over_time({QUEUE_OLDEST_AGE.name}{where}[3s]))")
     if not ages:
         return None
     holders = await prometheus.query(f"{WORKER_PARTITION.name}{where} == 1")
