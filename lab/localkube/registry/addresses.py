@@ -57,8 +57,8 @@ class AddressBook:
             return
         before = (old or {}).get("spec") or {}
         address = spec.get("clusterIP") or before.get("clusterIP") or ""
-        if address and address not in (HEADLESS, before.get("clusterIP")):
-            self._check(service, address)
+        if address and address != HEADLESS and not before.get("clusterIP"):
+            self._check(service, address)  # a change of one that is set is for validation to refuse
         address = address or self._free()
         spec["clusterIP"] = address
         spec["clusterIPs"] = [address]
@@ -66,6 +66,11 @@ class AddressBook:
         spec.setdefault("ipFamilyPolicy", "SingleStack")
         if spec.get("type") in _NODE_PORT_TYPES:
             self._assign_ports(spec, before)
+            return
+        for field in ("externalTrafficPolicy", "allocateLoadBalancerNodePorts", "healthCheckNodePort"):
+            spec.pop(field, None)
+        for port in spec.get("ports") or ():
+            port.pop("nodePort", None)
 
     def _free(self) -> str:
         size = len(self._range)

@@ -107,10 +107,7 @@ class Writer:
             new = self._store_update(resource, old, take_scale(resource, old, obj), "", options)
             return scale_of(new)
         new = self._read(resource, obj, options)
-        given = new["metadata"].get("name") or name
-        if given != name:
-            raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-        new["metadata"]["name"] = name
+        self._check_name(new["metadata"], name)
         self._take_namespace(resource, namespace, new["metadata"])
         return self._store_update(resource, old, new, subresource, options)
 
@@ -184,6 +181,13 @@ class Writer:
         new.pop("kind", None)
         metadata = new.pop("metadata", None) or {}
         return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata, **new}
+
+    @staticmethod
+    def _check_name(metadata: KubeObject, name: str) -> None:
+        given = metadata.get("name") or name
+        if given != name:
+            raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+        metadata["name"] = name
 
     @staticmethod
     def _take_namespace(resource: Resource, namespace: str, metadata: KubeObject) -> None:
@@ -274,10 +278,7 @@ class Writer:
         metadata = wanted["metadata"]
         if metadata.get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
-        if metadata.setdefault("name", name) != name:
-            raise bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-            )
+        self._check_name(metadata, name)
         self._take_namespace(resource, namespace, metadata)
         author = self._tracker.author(resource, options.field_manager, "Apply", subresource)
         old = self._core.find(resource, namespace, name)

@@ -300,7 +300,7 @@ def test_every_problem_is_reported_at_once(registry) -> None:
         (
             SERVICES,
             service(),
-            {"spec": {"clusterIP": "127.9.200.5"}},
+            {"spec": {"clusterIP": "10.0.0.9"}},
             "spec.clusterIPs[0]",
             "may not change once set",
         ),
@@ -394,3 +394,10 @@ def test_node_ports_are_given_and_kept(registry) -> None:
     assert ports == [30_000, 30_001]
     same = registry.update(SERVICES, "default", "web", service(**spec))
     assert [port["nodePort"] for port in same["spec"]["ports"]] == ports
+    inner, _ = registry.patch(SERVICES, "default", "web", {"spec": {"type": "ClusterIP"}}, MERGE)
+    assert all("nodePort" not in port for port in inner["spec"]["ports"])
+    assert "externalTrafficPolicy" not in inner["spec"]
+    assert inner["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+    patch = {"spec": {"type": "ExternalName", "externalName": "example.com"}}
+    outer, _ = registry.patch(SERVICES, "default", "web", patch, MERGE)
+    assert "clusterIP" not in outer["spec"]
