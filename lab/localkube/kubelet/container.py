@@ -145,7 +145,9 @@ class ContainerWorker:
         while not self._stop.is_set():
             try:
                 image = self._node.images.resolve(self.spec["image"])
-                launch = image.launch(resolve_container(self._context, self.spec, self._volumes, self._place))
+                resolved = resolve_container(self._context, self.spec, self._volumes, self._place)
+                launch = image.launch(resolved)
+                self.rewrite = resolved.rewrite
                 self._event(
                     "Normal", "Pulled", f'Container image "{self.spec["image"]}" already present on machine'
                 )

@@ -183,12 +183,13 @@ class PodWorker:
     async def _deadline_exceeded(self, living: asyncio.Task[None]) -> None:
         message = "Pod was active on the node longer than the specified deadline"
         self.context.event("Normal", "DeadlineExceeded", message)
+        self._facts.phase, self._facts.reason, self._facts.message = "Failed", "DeadlineExceeded", message
+        self._changed()
         grace = float(self.pod["spec"].get("terminationGracePeriodSeconds", 30))
         for worker in self.containers.values():
             worker.request_stop(grace)
         await end(living)
         await self._ended(self.containers)
-        self._facts.phase, self._facts.reason, self._facts.message = "Failed", "DeadlineExceeded", message
 
     async def _terminate(self, living: asyncio.Task[None] | None) -> None:
         """Main containers together, then sidecars, the last started first."""

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lab.core.clock import SystemClock
+from lab.core.places import data_root
 from lab.kube.resources import builtin
 from lab.kube.status import StatusError
 from lab.localkube.images.images import Images
@@ -44,13 +47,20 @@ class Bench:
             node_name=NODE,
             data_dir=self.directory / "kubelet",
             block=self.block,
-            images=Images(),
+            images=Images(self._image_map()),
             clock=self.clock,
             issue_token=lambda namespace, account, pod: f"token-of-{namespace}-{account}-{pod}",
             api_server=f"https://127.{self.block}.0.1:6443",
             ca_file=ca,
             backoff_max=self.backoff_max,
         )
+
+    def _image_map(self) -> Path:
+        """The lab's images, but nothing is preloaded: a test needs little of it."""
+        table = yaml.safe_load((data_root() / "clusters" / "local" / "images.yaml").read_text())
+        file = self.directory / "images.yaml"
+        file.write_text(yaml.safe_dump({"images": table["images"]}))
+        return file
 
     async def start(self) -> None:
         self.task = asyncio.create_task(self.kubelet.run())
@@ -112,7 +122,7 @@ class Bench:
         items = self.registry.list(EVENTS, "default").items
         return [(e["reason"], e["message"]) for e in items if e["involvedObject"]["name"] == name]
 
-    async def until(self, condition: Callable[[], Any], *, what: str = "", seconds: float = 10) -> Any:
+    async def until(self, condition: Callable[[], Any], *, what: str = "", seconds: float = 40) -> Any:
         """Wait for a condition; the first true value."""
         end = self.clock.monotonic() + seconds
         while not (value := condition()):
@@ -125,7 +135,7 @@ class Bench:
             await self.clock.sleep(0.02)
         return value
 
-    async def until_ready(self, name: str, seconds: float = 10) -> Any:
+    async def until_ready(self, name: str, seconds: float = 40) -> Any:
         def ready() -> Any:
             pod = self.get(name)
             conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions") or ()}

@@ -1,0 +1,87 @@
+"""Probes of a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from typing import Any
+
+from kubelet_bench import POD_IP, SERVER, Bench, python
+
+HTTP = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1, "failureThreshold": 1}
+
+
+def server(**fields: Any) -> dict[str, Any]:
+    return {**python(SERVER), "env": [POD_IP], "ports": [{"name": "web", "containerPort": 8080}], **fields}
+
+
+async def answer(bench: Bench, name: str, code: int) -> None:
+    """Make the server answer with that code from now on."""
+    address = bench.get(name)["status"]["podIP"]
+    url = f"http://{address}:8080/set/{code}"
+    await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).close())
+
+
+async def test_readiness_follows_the_answers(bench: Bench) -> None:
+    bench.pod("web", server(readinessProbe=HTTP))
+    await bench.until_ready("web")
+    await answer(bench, "web", 503)
+    await bench.until(lambda: not bench.status("web")["ready"], what="not ready")
+    pod = bench.get("web")
+    ready = next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")
+    assert ready["reason"] == "ContainersNotReady"
+    assert ready["message"] == "containers with unready status: [main]"
+    assert ("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503") in bench.events(
+        "web"
+    )
+    await answer(bench, "web", 204)
+    await bench.until_ready("web")
+    assert bench.status("web")["restartCount"] == 0
+
+
+async def test_liveness_restarts(bench: Bench) -> None:
+    bench.pod("web", server(livenessProbe=HTTP))
+    await bench.until_ready("web")
+    await bench.until(lambda: "listening" in _said(bench, "web"), what="it listens")
+    await answer(bench, "web", 500)
+    await bench.until(lambda: bench.status("web")["restartCount"] == 1, what="a restart")
+    await bench.until_ready("web")
+    assert bench.status("web")["lastState"]["terminated"]["exitCode"] == 0
+    messages = bench.events("web")
+    assert ("Killing", "Container main failed liveness probe, will be restarted") in messages
+
+
+def _said(bench: Bench, name: str) -> str:
+    log = bench.kubelet._pod("default", name).containers["main"].log
+    return log.path.read_text() if log else ""
+
+
+async def test_startup_gates_readiness_and_kills_what_never_starts(bench: Bench) -> None:
+    never = {"exec": {"command": ["sh", "-c", "exit 1"]}, "periodSeconds": 1, "failureThreshold": 1}
+    bench.pod("slow", server(startupProbe=never, readinessProbe=HTTP))
+    await bench.until(lambda: "running" in bench.status("slow")["state"], what="running")
+    assert not bench.status("slow")["started"]
+    assert not bench.status("slow")["ready"]
+    await bench.until(lambda: bench.status("slow")["restartCount"] >= 1, what="killed")
+    assert ("Killing", "Container main failed startup probe, will be restarted") in bench.events("slow")
+
+
+async def test_tcp_and_exec_probes(bench: Bench) -> None:
+    tcp = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    command = {"exec": {"command": ["python", "-c", "import os; assert os.environ['POD_IP']"]}}
+    bench.pod("web", server(readinessProbe=tcp, startupProbe={**command, "periodSeconds": 1}))
+    await bench.until_ready("web")
+    bench.pod(
+        "deaf", {**python("import signal; signal.pause()"), "readinessProbe": {**tcp, "failureThreshold": 1}}
+    )
+    await bench.until(
+        lambda: any("connection refused" in message for _, message in bench.events("deaf")), what="refused"
+    )
+    assert not bench.status("deaf")["ready"]
+
+
+async def test_a_probe_that_hangs_times_out(bench: Bench) -> None:
+    hang = {"exec": {"command": ["python", "-c", "import signal; signal.pause()"]}, "timeoutSeconds": 1}
+    bench.pod("hang", server(livenessProbe={**hang, "periodSeconds": 1, "failureThreshold": 1}))
+    await bench.until(lambda: bench.status("hang")["restartCount"] >= 1, what="a restart")
+    assert ("Unhealthy", "Liveness probe failed: command timed out after 1s") in bench.events("hang")

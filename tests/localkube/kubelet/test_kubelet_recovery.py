@@ -1,0 +1,84 @@
+"""What is left when a kubelet ends, and how the next one goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+from kubelet_bench import Bench, python
+
+from lab.localkube.kubelet.ledger import ProcessLedger
+
+PAUSE = python("import signal; print('up', flush=True); signal.pause()")
+
+
+async def test_a_stopped_kubelet_leaves_no_process_and_the_next_restarts_the_pods(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.start()
+    bench.pod("kept", PAUSE)
+    bench.pod("once", PAUSE, restartPolicy="Never")
+    address = (await bench.until_ready("kept"))["status"]["podIP"]
+    await bench.until_ready("once")
+    processes = [bench.kubelet._pod("default", name).containers["main"].process for name in ("kept", "once")]
+    await bench.stop()
+    assert not any(psutil.pid_exists(process.pid) for process in processes if process)
+    assert bench.phase("kept") == "Running"
+
+    bench.kubelet = bench.make_kubelet()
+    await bench.start()
+    await bench.until(lambda: bench.status("kept")["restartCount"] == 1, what="restarted")
+    pod = await bench.until_ready("kept")
+    assert bench.status("kept")["lastState"]["terminated"]["exitCode"] == 255
+    assert pod["status"]["podIP"] != address
+    assert await bench.log("kept", previous=True) == "up\n"
+    await bench.until_phase("once", "Failed")
+    await bench.close()
+
+
+async def test_a_pod_that_was_deleted_meanwhile_is_cleaned_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.start()
+    bench.pod("away", PAUSE)
+    bench.pod("marked", PAUSE)
+    await bench.until_ready("away")
+    await bench.until_ready("marked")
+    await bench.stop()
+    bench.delete("away", grace=0)
+    bench.delete("marked", grace=1)
+    bench.kubelet = bench.make_kubelet()
+    await bench.start()
+    await bench.until_gone("marked")
+    await bench.until(lambda: not any((tmp_path / "kubelet/pods").iterdir()), what="no files left")
+    await bench.close()
+
+
+def test_the_ledger_sweeps_what_a_dead_kubelet_left_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import signal, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
+        "print(child.pid, flush=True); signal.pause()"
+    )
+    kwargs = {"stdout": subprocess.PIPE, "start_new_session": True}
+    left = subprocess.Popen([sys.executable, "-c", code], **kwargs)  # type: ignore[call-overload]
+    other = subprocess.Popen([sys.executable, "-c", code], **kwargs)  # type: ignore[call-overload]
+    with left, other:
+        children = [int(process.stdout.readline()) for process in (left, other)]
+        ledger = ProcessLedger(tmp_path / "processes.json")
+        ledger.add(left.pid)
+        entries = json.loads((tmp_path / "processes.json").read_text())
+        entries.append({"pid": other.pid, "started": entries[0]["started"] - 1000})
+        (tmp_path / "processes.json").write_text(json.dumps(entries))
+        assert ProcessLedger(tmp_path / "processes.json").sweep() == 1
+        assert left.wait(timeout=5) != 0
+        assert not psutil.pid_exists(children[0])
+        assert other.poll() is None
+        other.terminate()
+        psutil.Process(children[1]).kill()
+
+
+def test_a_broken_ledger_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "processes.json").write_text("{")
+    assert ProcessLedger(tmp_path / "processes.json").sweep() == 0
