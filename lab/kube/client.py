@@ -12,6 +12,7 @@ the API server answers is a `StatusError`; one that never reached it, or whose a
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -78,11 +79,12 @@ class KubeClient:
     async def close(self) -> None:
         """Close all connections, also those of watches that were left without being closed."""
         for answer in self._watches:
-            answer.close()
+            _abort(answer)
         self._watches.clear()
         if self._session is not None:
             await self._session.close()
             self._session = None
+        await asyncio.sleep(0)  # aborted transports say goodbye in the loop's next turn
 
     async def get(self, resource: Resource | str, name: str, namespace: str | None = None) -> KubeObject:
         """One object."""
@@ -248,6 +250,7 @@ class KubeClient:
                         yield _event(line)
                 finally:
                     self._watches.discard(answer)
+                    _abort(answer)
         except aiohttp.ClientError as error:
             raise ConnectionError(f"watch {url}: {error}") from error
 
@@ -308,6 +311,13 @@ def _status_error(code: int, content: bytes, headers: Mapping[str, str]) -> Stat
         details=body.get("details"),
         headers=kept,
     )
+
+
+def _abort(answer: aiohttp.ClientResponse) -> None:
+    """Drop a stream that was not read to its end. A TLS goodbye could outlive the event loop."""
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def _event(line: bytes) -> dict[str, Any]:

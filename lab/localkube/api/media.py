@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from lab.localkube.registry.decoding import read_json
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+MOST_ALIASES = 20
+"""Aliases in a YAML body. A few small ones can stand for gigabytes."""
+
 PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -100,8 +104,21 @@ def _yaml(content: bytes) -> Any:
         pass
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(content, Loader=loader)
-    except (yaml.YAMLError, ValueError) as error:
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, Loader=base))
+        if aliases > MOST_ALIASES:
+            raise bad_request(f"error decoding YAML: more than {MOST_ALIASES} aliases")
+        return yaml.load(content, Loader=_without_timestamps(base))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise bad_request(f"error decoding YAML: {error}") from error
+
+
+@functools.cache
+def _without_timestamps(base: type) -> Any:
+    """A loader that leaves dates as text, as JSON has no others."""
+    kept = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in base.yaml_implicit_resolvers.items()  # type: ignore[attr-defined]
+    }
+    return type("Loader", (base,), {"yaml_implicit_resolvers": kept})

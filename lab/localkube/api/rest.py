@@ -47,7 +47,8 @@ def respond(
         body=orjson.dumps(obj), status=status, headers={"Content-Type": accepted.content_type}
     )
     for warning in dict.fromkeys(warnings):
-        text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        text = warning.replace("\\", "\\\\").replace('"', '\\"')
+        text = "".join(character if character.isprintable() else " " for character in text)
         response.headers.add("Warning", f'299 - "{text}"')
     return response
 

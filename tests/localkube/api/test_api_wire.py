@@ -229,3 +229,19 @@ async def test_without_a_kubelet_logs_say_so(kube: KubeClient, namespace: str) -
     assert error.message == "container z is not valid for pod p"
     assert (await refusal(kube.logs("p", namespace, container="a"))).code == 503
     assert (await refusal(kube.logs("none", namespace))).code == 404
+
+
+async def test_yaml_dates_stay_text_and_bombs_are_refused(kube: KubeClient, namespace: str) -> None:
+    yaml = b"metadata: {name: b, annotations: {since: 2020-01-01}}\ndata: &d {x: 'y'}\nbinaryData: {}\n"
+    made = await kube.request("POST", path(namespace), body=yaml, content_type="application/yaml")
+    assert made["metadata"]["annotations"] == {"since": "2020-01-01"}
+    lines = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 9)]
+    bomb = "\n".join(["l0: &l0 [x]", *lines]).encode()
+    error = await refusal(kube.request("POST", path(namespace), body=bomb, content_type="application/yaml"))
+    assert error.code == 400
+
+
+async def test_a_hostile_field_name_cannot_write_headers(kube: KubeClient, namespace: str) -> None:
+    body = {"metadata": {"name": "a"}, "x\r\nSet-Cookie: a=b": 1}
+    made = await kube.create("configmaps", body, namespace)
+    assert made["metadata"]["name"] == "a"
