@@ -20,6 +20,9 @@ from lab.engine.lab import Lab
 from lab.engine.scenario import collect_samples
 from lab.errors import NotReadyError
 
+YOUNG_LAB_MINUTES = 15.0
+"""A fault that is younger and still open has not been missed yet: the page alone takes some minutes."""
+
 GONE_SECONDS = 3.0
 """Without a sample for so long, a pod is gone: three scrapes."""
 
@@ -41,7 +44,7 @@ def observe(lab: Lab) -> Evidence:
         started_at=rfc3339(started),
         ended_at=rfc3339(ended),
         audit=tuple(records),
-        faults=tuple(entry for entry in lab.faults.journal() if _bit_since(entry, started)),
+        faults=tuple(entry for entry in lab.faults.journal() if _counts(lab, entry, started, ended)),
         incidents=tuple(Incident.from_dict(item) for item in lab.pager.incidents("all")),
         history=tuple(HistoryEntry.from_dict(item) for item in lab.pager.history()),
         posts=tuple(lab.pager.status_posts()),
@@ -50,10 +53,13 @@ def observe(lab: Lab) -> Evidence:
     )
 
 
-def _bit_since(entry: dict[str, object], started: datetime) -> bool:
-    """Whether a fault was active at some time since then."""
-    undone = entry.get("undoneAt")
-    return undone is None or parse_rfc3339(str(undone)) >= started
+def _counts(lab: Lab, entry: dict[str, object], started: datetime, ended: datetime) -> bool:
+    """Whether the automation could have answered a fault: it began on its watch, and is over or old enough."""
+    applied = parse_rfc3339(str(entry["appliedAt"])) if entry.get("appliedAt") else None
+    if applied is None or applied < started:
+        return False
+    age = lab.settings.scale.lab_minutes((ended - applied).total_seconds())
+    return bool(entry.get("undoneAt")) or age >= YOUNG_LAB_MINUTES
 
 
 def worker_lives(samples: tuple[Series, ...], ended: float) -> tuple[PodLife, ...]:
