@@ -214,6 +214,7 @@ def env(name: Name = DEFAULT_NAME, json: Json = False) -> None:
         "KUBECONFIG": str(lab.kubeconfig),
         "PROMETHEUS_URL": lab.prometheus_url,
         "PAGER_URL": lab.pager.base,
+        "LAB_HOUR_SECONDS": f"{lab.settings.hour_seconds:g}",
         "LAB_NAME": lab.name,
     }
     OUTPUT.text("\n".join(f"export {key}={shlex.quote(value)}" for key, value in variables.items()))

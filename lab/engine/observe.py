@@ -54,7 +54,7 @@ def observe(lab: Lab) -> Evidence:
 
 
 def _counts(lab: Lab, entry: dict[str, object], started: datetime, ended: datetime) -> bool:
-    """Whether the automation could have answered a fault: it began on its watch, and is over or old enough."""
+    """Could the automation have answered this fault? It began on its watch, and is over or old enough."""
     applied = parse_rfc3339(str(entry["appliedAt"])) if entry.get("appliedAt") else None
     if applied is None or applied < started:
         return False

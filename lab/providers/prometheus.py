@@ -25,6 +25,7 @@ from lab.process import RunError, run
 UPSTREAM_VERSION = "3.5.0"
 UPSTREAM = "https://github.com/prometheus/prometheus/releases/download"
 FETCH_SECONDS = 300.0
+PROGRAMS = ("promtool", "prometheus")
 
 Say = Callable[[str], None]
 
@@ -72,7 +73,7 @@ def _system_package(target: Path) -> str:
         run(["apt-get", "download", "prometheus"], timeout=FETCH_SECONDS, cwd=Path(scratch))
         (package,) = Path(scratch).glob("prometheus_*.deb")
         run(["dpkg", "-x", str(package), scratch], timeout=FETCH_SECONDS)
-        _install(Path(scratch) / "usr" / "bin" / "prometheus", target)
+        _install(Path(scratch) / "usr" / "bin", target)
         return f"unpacked {package.name} into the cache"
 
 
@@ -100,8 +101,9 @@ def _release(target: Path, upstream: str) -> str:
         archive = Path(scratch) / "release.tar.gz"
         archive.write_bytes(content)
         with tarfile.open(archive) as opened:
-            opened.extract(f"{stem}/prometheus", scratch, filter="data")
-        _install(Path(scratch) / stem / "prometheus", target)
+            for program in PROGRAMS:
+                opened.extract(f"{stem}/{program}", scratch, filter="data")
+        _install(Path(scratch) / stem, target)
     return f"fetched upstream's {UPSTREAM_VERSION} into the cache"
 
 
@@ -113,6 +115,7 @@ def _download(url: str) -> bytes:
         raise NotReadyError(f"{url}: {error}") from error
 
 
-def _install(binary: Path, target: Path) -> None:
-    binary.chmod(0o755)
-    binary.replace(target / "prometheus")
+def _install(source: Path, target: Path) -> None:
+    for program in PROGRAMS:
+        (source / program).chmod(0o755)
+        (source / program).replace(target / program)

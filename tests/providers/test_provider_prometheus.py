@@ -38,9 +38,10 @@ def upstream(tmp_path: Path):
         stem = f"prometheus-{prometheus.UPSTREAM_VERSION}.{platform.system().lower()}-{machine}"
         binary = b"#!/bin/sh\necho prometheus, version 3.5.0\n"
         with tarfile.open(folder / f"{stem}.tar.gz", "w:gz") as archive:
-            entry = tarfile.TarInfo(f"{stem}/prometheus")
-            entry.size = len(binary)
-            archive.addfile(entry, io.BytesIO(binary))
+            for program in prometheus.PROGRAMS:
+                entry = tarfile.TarInfo(f"{stem}/{program}")
+                entry.size = len(binary)
+                archive.addfile(entry, io.BytesIO(binary))
         content = (folder / f"{stem}.tar.gz").read_bytes()
         published = checksum or hashlib.sha256(content).hexdigest()
         (folder / "sha256sums.txt").write_text(f"{published}  {stem}.tar.gz\n")
