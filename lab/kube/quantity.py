@@ -24,24 +24,29 @@ _DECIMAL = {
     "E": 18,
 }
 _NANO = Decimal("1e-9")
+_LARGEST = Decimal(2**63 - 1)
+"""Larger amounts are cut to this one, as upstream does."""
+
+_LONGEST = 100
 
 
 def _split(text: str) -> tuple[Decimal, str]:
-    found = _QUANTITY.match(text.strip())
+    found = _QUANTITY.match(text.strip()) if len(text) <= _LONGEST else None
     if not found:
         raise ValueError(
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
         )
     number, binary, suffix, exponent = found.groups()
     with localcontext() as context:
-        context.prec = 60
+        context.prec = 4 * _LONGEST
         value = Decimal(number)
         if binary:
             value *= _BINARY[binary]
         elif suffix:
             value = value.scaleb(_DECIMAL[suffix])
         elif exponent:
-            value = value.scaleb(int(exponent))
+            value = value.scaleb(max(-_LONGEST, min(_LONGEST, int(exponent))))
+        value = max(-_LARGEST, min(_LARGEST, value))
         value = value.quantize(_NANO, rounding=ROUND_CEILING) if value % _NANO else value
     return value, "binary" if binary else "exponent" if exponent else "decimal"
 

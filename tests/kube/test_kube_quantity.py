@@ -30,6 +30,9 @@ from lab.kube.quantity import format_quantity, parse_quantity
         ("-5", "-5", "-5"),
         ("0.0000000001", "0.000000001", "1n"),
         ("2500u", "0.0025", "2500u"),
+        ("1e+51", "9223372036854775807", "9223372036854775807"),
+        ("1e999999999", "9223372036854775807", "9223372036854775807"),
+        ("1e-999999999", "0.000000001", "1e-9"),
     ],
 )
 def test_quantity(text: str, value: str, canonical: str) -> None:
@@ -42,7 +45,7 @@ def test_numbers_are_quantities() -> None:
     assert format_quantity(0.5) == "500m"
 
 
-@pytest.mark.parametrize("text", ["", "x", "1x", "1 Gi", "1Gii", "--1", "1e", "1.2.3", "Gi"])
+@pytest.mark.parametrize("text", ["", "x", "1x", "1 Gi", "1Gii", "--1", "1e", "1.2.3", "Gi", "1" * 101])
 def test_bad_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="quantities must match"):
         parse_quantity(text)
