@@ -14,9 +14,10 @@ from threading import Event
 from typing import Any
 
 from lab.core.places import data_root
-from lab.errors import ProviderError
+from lab.errors import NotReadyError, ProviderError
 from lab.process import is_running, process_started, start_daemon, terminate
 from lab.providers.base import Capabilities, Cluster
+from lab.providers.prometheus import installed_prometheus
 
 API_PORT = 6443
 BLOCKS = range(10, 250)
@@ -34,6 +35,8 @@ class LocalProvider:
     )
 
     def create(self, directory: Path) -> Cluster:
+        if installed_prometheus() is None:
+            raise NotReadyError("Prometheus is not installed", hint="lab setup fetches it into the lab's cache")
         self.delete(directory)
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)

@@ -121,6 +121,13 @@ def test_a_read_only_home_is_named(lab, tmp_path):
     assert "LAB_HOME" in ran.err
 
 
+def test_up_without_prometheus_says_at_once_how_to_get_it(lab, tmp_path):
+    ran = lab("up", LAB_PROMETHEUS="", PATH="/nowhere", LAB_CACHE=str(tmp_path / "cache"))
+    assert ran.code == 3
+    assert "lab setup" in ran.err
+    assert lab("status", "--all", "--json").envelope()["data"] == {"labs": []}
+
+
 def test_doctor_lists_findings_and_its_exit_code_follows(lab):
     ran = lab("doctor", "--json", LAB_PROMETHEUS="/nowhere/prometheus", PATH="/nowhere", LAB_CACHE="/nowhere")
     data = ran.envelope()["data"]
