@@ -55,28 +55,39 @@ async def test_a_pod_that_was_deleted_meanwhile_is_cleaned_up(tmp_path: Path) ->
     await bench.close()
 
 
-def test_the_ledger_sweeps_what_a_dead_kubelet_left_and_nothing_else(tmp_path: Path) -> None:
+def start_family() -> tuple[subprocess.Popen[bytes], int]:
+    """A process with a child, and the child's pid."""
     code = (
         "import signal, subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
         "print(child.pid, flush=True); signal.pause()"
     )
-    kwargs = {"stdout": subprocess.PIPE, "start_new_session": True}
-    left = subprocess.Popen([sys.executable, "-c", code], **kwargs)  # type: ignore[call-overload]
-    other = subprocess.Popen([sys.executable, "-c", code], **kwargs)  # type: ignore[call-overload]
-    with left, other:
-        children = [int(process.stdout.readline()) for process in (left, other)]
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        return parent, int(parent.stdout.readline())
+
+
+def test_the_ledger_sweeps_what_a_dead_kubelet_left_and_nothing_else(tmp_path: Path) -> None:
+    left, child = start_family()
+    other, other_child = start_family()
+    try:
         ledger = ProcessLedger(tmp_path / "processes.json")
         ledger.add(left.pid)
         entries = json.loads((tmp_path / "processes.json").read_text())
         entries.append({"pid": other.pid, "started": entries[0]["started"] - 1000})
         (tmp_path / "processes.json").write_text(json.dumps(entries))
         assert ProcessLedger(tmp_path / "processes.json").sweep() == 1
-        assert left.wait(timeout=5) != 0
-        assert not psutil.pid_exists(children[0])
+        assert not psutil.pid_exists(left.pid)
+        assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
         assert other.poll() is None
-        other.terminate()
-        psutil.Process(children[1]).kill()
+    finally:
+        for pid in (other_child, child):
+            if psutil.pid_exists(pid):
+                psutil.Process(pid).kill()
+        for process in (left, other):
+            process.kill()
+            process.wait()
 
 
 def test_a_broken_ledger_is_no_obstacle(tmp_path: Path) -> None:
