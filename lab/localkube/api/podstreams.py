@@ -31,6 +31,9 @@ from lab.localkube.protocols import PodRuntime, Registry
 EXEC_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
 _FIRST_LINE_WAIT = 0.2
+_LARGEST_MESSAGE = 32 * 1024 * 1024
+_MOST_UNSENT = 64 * 1024 * 1024
+_MOST_UNREAD = 64
 
 
 class PodStreams:
@@ -189,7 +192,7 @@ async def _stream(request: web.Request, chunks: AsyncIterator[bytes]) -> web.Str
 async def _upgrade(request: web.Request, protocols: tuple[str, ...]) -> web.WebSocketResponse:
     if "websocket" not in request.headers.get("Upgrade", "").lower():
         raise bad_request("Upgrade request required: only WebSockets are served for streams")
-    socket = web.WebSocketResponse(protocols=protocols, heartbeat=30.0, max_msg_size=0)
+    socket = web.WebSocketResponse(protocols=protocols, max_msg_size=_LARGEST_MESSAGE)
     await socket.prepare(request)
     return socket
 
@@ -200,7 +203,9 @@ class _Channels:
     def __init__(self, socket: web.WebSocketResponse, *, stdin: bool) -> None:
         self._socket = socket
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._incoming: asyncio.Queue[bytes | None] | None = asyncio.Queue() if stdin else None
+        self._unsent = 0
+        self._owner = asyncio.current_task()
+        self._incoming: asyncio.Queue[bytes | None] | None = asyncio.Queue(_MOST_UNREAD) if stdin else None
         self._writer = asyncio.create_task(self._write())
         self._reader = asyncio.create_task(self._read())
 
@@ -209,7 +214,11 @@ class _Channels:
         return self._typed(self._incoming) if self._incoming is not None else None
 
     def send(self, channel: int, data: bytes) -> None:
-        """Queue output of one stream."""
+        """Queue output of one stream. A client that takes too little of too much is hung up on."""
+        self._unsent += len(data)
+        if self._unsent > _MOST_UNSENT and self._owner is not None:
+            self._owner.cancel()
+            return
         self._outgoing.put_nowait(bytes([channel]) + data)
 
     async def finish(self, outcome: KubeObject) -> None:
@@ -231,6 +240,7 @@ class _Channels:
     async def _write(self) -> None:
         while (message := await self._outgoing.get()) is not None:
             await self._socket.send_bytes(message)
+            self._unsent -= len(message) - 1
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -240,9 +250,9 @@ class _Channels:
             if data[0] == _CLOSE:
                 break
             if data[0] == _STDIN:
-                self._incoming.put_nowait(data[1:])
+                await self._incoming.put(data[1:])
         if self._incoming is not None:
-            self._incoming.put_nowait(None)
+            await self._incoming.put(None)
 
     async def _typed(self, queue: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
         while (data := await queue.get()) is not None:
