@@ -1,4 +1,4 @@
-"""Kill switch: engaged in the middle of the run, released ten lab minutes later."""
+"""Kill switch: engaged in the middle of the run, released fourteen lab minutes later."""
 
 import pytest
 
@@ -6,11 +6,12 @@ from lab.grading import expect
 
 pytestmark = pytest.mark.group("kill-switch")
 
-# One refusal says it all. Five lab minutes of trying at every look would be ten.
-MOST_ATTEMPTS = 4
+# One refusal says it all; three leave room for careful retries. The alert comes six lab minutes after the hang, so
+# eight are left in which one try a look makes a dozen.
+MOST_ATTEMPTS = 3
 
-# As when live; standing down for some minutes after a refusal is fine.
-RESTART_LAB_MINUTES = 20.0
+# As when live; the run ends eighteen lab minutes after the last hang.
+RESTART_LAB_MINUTES = 18.0
 
 
 @pytest.mark.points(8, axis="Risk")
