@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from lab.core.clock import Clock
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource
-from lab.kube.status import StatusError, bad_request, not_found
+from lab.kube.status import StatusError, bad_request
 from lab.localkube.events import EventRecorder
 from lab.localkube.images.images import Images
 from lab.localkube.images.launch import StartError
@@ -200,7 +200,8 @@ class Kubelet:
         for worker in self._workers.values():
             if name_of(worker.pod) == name and namespace_of(worker.pod) == namespace:
                 return worker
-        raise not_found("pods", "", name)
+        self._node.registry.get(PODS, namespace, name)
+        raise bad_request(f'pod "{name}" is waiting to start: ContainerCreating')
 
     def _container(
         self, namespace: str, pod: str, container: str

@@ -42,7 +42,7 @@ class OutputPipe:
             os.close(self.descriptor)
             self.descriptor = -1
 
-    async def drained(self, seconds: float = 1.0) -> None:
+    async def drained(self, seconds: float = 5.0) -> None:
         """Wait until all writers are gone, at most that long, then stop reading."""
         if self._transport is None:
             self.close_descriptor()

@@ -40,7 +40,7 @@ async def test_readiness_follows_the_answers(bench: Bench) -> None:
 
 
 async def test_liveness_restarts(bench: Bench) -> None:
-    bench.pod("web", server(livenessProbe=HTTP))
+    bench.pod("web", server(livenessProbe={**HTTP, "initialDelaySeconds": 2, "failureThreshold": 2}))
     await bench.until_ready("web")
     await bench.until(lambda: "listening" in _said(bench, "web"), what="it listens")
     await answer(bench, "web", 500)
