@@ -52,7 +52,7 @@ async def test_follow_gives_what_comes_and_ends_with_the_container(bench: Bench)
 
 async def test_the_previous_run(bench: Bench) -> None:
     bench.pod("again", python("import os, sys; print('run of', os.getpid()); sys.exit(1)"))
-    with pytest.raises(StatusError, match="previous terminated container|waiting to start"):
+    with pytest.raises(StatusError, match=r"previous terminated container|waiting to start"):
         await bench.log("again", previous=True)
     await bench.until(lambda: bench.status("again")["restartCount"] >= 1, what="a restart")
     assert (await bench.log("again", previous=True)).startswith("run of ")
