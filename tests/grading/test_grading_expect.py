@@ -44,7 +44,7 @@ GOOD = {
     "escalated": (live, lambda e: expect.escalated_incurable(e, 2, 34)),
     "honest": (live, lambda e: expect.honest_success_rate(e, 0.05, 10)),
     "posted": (live, expect.posted_status),
-    "recorded": (live, expect.recorded_actions),
+    "recorded": (live, lambda e: expect.recorded_actions(e, 14)),
     "explained": (live, expect.explained),
     "explained on the incident": (lambda: without_headers(live()), expect.explained),
     "human": (live, expect.human_left_alone),
@@ -212,7 +212,7 @@ BAD = {
     ),
     "records nothing": (
         lambda: replace(live(), incidents=tuple(replace(i, actions=()) for i in live().incidents)),
-        expect.recorded_actions,
+        lambda e: expect.recorded_actions(e, 14),
         "worker-a",
     ),
     "explains nothing": (
@@ -344,3 +344,9 @@ def test_notes_count_as_told() -> None:
 def test_share_is_a_share() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         Finding(False, "a", "b", share=1.5)
+
+
+def test_restart_at_the_end_need_not_be_recorded_yet() -> None:
+    evidence = replace(live(), audit=(*live().audit, request(4, 40, "worker-c2")))
+    assert expect.recorded_actions(evidence, 14).ok
+    assert not expect.recorded_actions(evidence, 2).ok

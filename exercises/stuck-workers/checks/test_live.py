@@ -6,8 +6,8 @@ from lab.grading import expect
 
 pytestmark = pytest.mark.group("live")
 
-# The alert fires five to seven lab minutes after a hang. A playbook that is started anew each time needs up to
-# six more; the human would take over fifteen after the alert.
+# The alert fires five to seven lab minutes after a hang. A playbook on a busy machine needs up to ten more;
+# the human would take over fifteen after the alert.
 RESTART_LAB_MINUTES = 20.0
 
 # Restart by minute 18 at the latest, ten to see that it did not help, and some for a busy machine.
@@ -16,6 +16,9 @@ ESCALATE_LAB_MINUTES = 34.0
 # A restarted worker is ready in two lab minutes and clears its backlog in one. Ten is far from both.
 DRAINED_LAB_MINUTES = 10.0
 RATE_TOLERANCE = 0.05
+
+# A restart is verified within ten lab minutes, and written down in some more.
+SETTLE_LAB_MINUTES = 14.0
 
 
 @pytest.mark.points(12, axis="Impact")
@@ -63,7 +66,7 @@ def test_posted_status(evidence, check):
 @pytest.mark.points(4, axis="Culture")
 def test_recorded_actions(evidence, check):
     """Every restart is an action on its incident, with an outcome."""
-    check(expect.recorded_actions(evidence))
+    check(expect.recorded_actions(evidence, SETTLE_LAB_MINUTES))
 
 
 @pytest.mark.points(2, axis="Culture")
