@@ -146,6 +146,12 @@ class _Run:
         """Run to the end and collect."""
         witness = PodWitness(self._lab.kubeconfig)
         witness.start()
+        try:
+            return self._go(workspace, witness)
+        finally:
+            witness.cancel()
+
+    def _go(self, workspace: Path, witness: PodWitness) -> Evidence:
         self._progress(self._group.id, "starting the automation")
         started = self._clock.now()
         package = self._lab.run_automation(workspace, self._group.mode)

@@ -31,6 +31,10 @@ class PodWitness:
         """Begin to watch."""
         self._thread.start()
 
+    def cancel(self) -> None:
+        """Stop; nobody wants to know any more. Idempotent."""
+        self._stopping.set()
+
     def stop(self) -> tuple[PodLife, ...]:
         """Stop and say what was seen. Raises LabError when the API stopped answering meanwhile."""
         self._stopping.set()
