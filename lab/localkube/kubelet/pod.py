@@ -43,9 +43,10 @@ class PodWorker:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         spec, status = pod["spec"], pod.get("status") or {}
         self._place = PodPlace("", node.address, node.cpu, node.memory)
+        policy = spec.get("restartPolicy", "Always")
         self._facts = PodFacts(
-            inits=[_initial(each, {}) for each in spec.get("initContainers") or ()],
-            mains=[_initial(each, _named(status, each["name"])) for each in spec["containers"]],
+            inits=[_initial(each, {}, policy) for each in spec.get("initContainers") or ()],
+            mains=[_initial(each, _named(status, each["name"]), policy) for each in spec["containers"]],
             host_ip=node.address,
             start_time=status.get("startTime") or node.now(),
         )
@@ -277,7 +278,7 @@ def _named(status: dict[str, Any], name: str) -> dict[str, Any]:
     return next((each for each in status.get("containerStatuses") or () if each["name"] == name), {})
 
 
-def _initial(spec: KubeObject, before: dict[str, Any]) -> ContainerStatus:
+def _initial(spec: KubeObject, before: dict[str, Any], policy: str) -> ContainerStatus:
     """A container's status at the start: fresh, or going on after a kubelet that ended."""
     status = ContainerStatus(
         spec["name"], spec["image"], restartable_init=spec.get("restartPolicy") == "Always"
@@ -286,9 +287,13 @@ def _initial(spec: KubeObject, before: dict[str, Any]) -> ContainerStatus:
     status.restart_count = int(before.get("restartCount") or 0)
     status.last_state = before.get("lastState") or {}
     if "running" in state:
-        lost = {**LOST, "startedAt": state["running"].get("startedAt"), "finishedAt": None}
-        status.last_state = {"terminated": lost}
-        status.restart_count += 1
+        started = state["running"].get("startedAt")
+        lost = {"terminated": {**LOST, "startedAt": started, "finishedAt": started}}
+        if policy == "Never":
+            status.state = lost
+        else:
+            status.last_state = lost
+            status.restart_count += 1
     elif "terminated" in state:
         status.state = state
     elif not before:

@@ -124,7 +124,8 @@ async def test_a_sidecar_runs_beside_and_ends_with_the_rest(bench: Bench) -> Non
 
 
 async def test_deletion_asks_and_then_kills(bench: Bench) -> None:
-    bench.pod("polite", {**python(SERVER), "env": [POD_IP]})
+    probe = {"readinessProbe": {"httpGet": {"path": "/", "port": 8080}}}
+    bench.pod("polite", {**python(SERVER), "env": [POD_IP], **probe})
     bench.pod("stubborn", STUBBORN, terminationGracePeriodSeconds=1)
     await bench.until_ready("polite")
     await bench.until_ready("stubborn")
