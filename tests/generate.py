@@ -5,9 +5,12 @@ python -m tests.generate [--check]
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
@@ -29,37 +32,43 @@ def cli_page() -> str:
         "`{schema_version, command, ok, data}`, or with `error: {id, message, hint}` instead of `data`.",
         "",
     ]
-    root: Any = typer.main.get_command(app)
-    for path, command in _commands(root, "lab"):
-        lines += [f"## {path}", "", (command.help or "").strip(), ""]
-        rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
+    for path, function in _commands(app, "lab"):
+        lines += [f"## {path}", "", inspect.getdoc(function) or "", ""]
+        rows = [_row(name, parameter) for name, parameter in _parameters(function)]
         if rows:
             lines += ["| argument or option | default | meaning |", "|---|---|---|", *rows, ""]
     return "\n".join(lines)
 
 
-def _commands(group: Any, prefix: str) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            found += _commands(command, f"{prefix} {name}")
-        else:
-            found.append((f"{prefix} {name}", command))
+def _commands(group: typer.Typer, prefix: str) -> list[tuple[str, Callable[..., Any]]]:
+    found: list[tuple[str, Callable[..., Any]]] = []
+    for command in group.registered_commands:
+        if command.callback is not None:
+            name = command.name or command.callback.__name__.replace("_", "-")
+            found.append((f"{prefix} {name}", command.callback))
+    for nested in group.registered_groups:
+        if nested.typer_instance is not None:
+            found += _commands(nested.typer_instance, f"{prefix} {nested.name}")
     return found
 
 
-def _row(parameter: Any) -> str:
-    name = parameter.name.upper() if parameter.param_type_name == "argument" else ", ".join(parameter.opts)
-    choices = getattr(parameter.type, "choices", None)
-    if choices:
-        name += " " + "\\|".join(str(getattr(choice, "value", choice)) for choice in choices)
-    default = parameter.default
-    shown = (
-        ""
-        if default in (None, False, "", ()) or parameter.required
-        else str(getattr(default, "value", default))
-    )
-    return f"| `{name}` | {shown} | {getattr(parameter, 'help', '') or ''} |"
+def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter]]:
+    return list(inspect.signature(function, eval_str=True).parameters.items())
+
+
+def _row(name: str, parameter: inspect.Parameter) -> str:
+    """One parameter, from its annotation: Annotated[type, typer.Option or typer.Argument]."""
+    kind, info = get_args(parameter.annotation)[:2]
+    declared = [word for word in info.param_decls or () if word.startswith("-")]
+    is_argument = type(info).__name__ == "ArgumentInfo"
+    shown = name.upper() if is_argument else ", ".join(declared) or f"--{name.replace('_', '-')}"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        shown += " " + "\\|".join(choice.value for choice in kind)
+    default = getattr(parameter.default, "value", parameter.default)
+    if default in (inspect.Parameter.empty, None, False, ""):
+        default = "required" if default is inspect.Parameter.empty else ""
+    help_text = (info.help or "") + (f" Environment: `{info.envvar}`." if info.envvar else "")
+    return f"| `{shown}` | {default} | {help_text} |"
 
 
 PAGES = {"cli.md": cli_page}
