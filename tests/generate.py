@@ -59,7 +59,8 @@ def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Paramet
 def _row(name: str, parameter: inspect.Parameter) -> str:
     """One parameter, from its annotation: Annotated[type, typer.Option or typer.Argument]."""
     kind, info = get_args(parameter.annotation)[:2]
-    declared = [word for word in info.param_decls or () if word.startswith("-")]
+    words = (info.default, *(info.param_decls or ()))  # Annotated: the first name stands where a default would
+    declared = [word for word in words if isinstance(word, str) and word.startswith("-")]
     is_argument = type(info).__name__ == "ArgumentInfo"
     shown = name.upper() if is_argument else ", ".join(declared) or f"--{name.replace('_', '-')}"
     if isinstance(kind, type) and issubclass(kind, Enum):
