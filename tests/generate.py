@@ -59,7 +59,7 @@ def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Paramet
 def _row(name: str, parameter: inspect.Parameter) -> str:
     """One parameter, from its annotation: Annotated[type, typer.Option or typer.Argument]."""
     kind, info = get_args(parameter.annotation)[:2]
-    words = (info.default, *(info.param_decls or ()))  # Annotated: the first name stands where a default would
+    words = (info.default, *(info.param_decls or ()))  # the first name stands in the default
     declared = [word for word in words if isinstance(word, str) and word.startswith("-")]
     is_argument = type(info).__name__ == "ArgumentInfo"
     shown = name.upper() if is_argument else ", ".join(declared) or f"--{name.replace('_', '-')}"
