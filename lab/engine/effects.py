@@ -16,6 +16,7 @@ WORKER = "worker"
 HELD = "shop_worker_partition_info"
 AGE = "shop_queue_oldest_order_age_seconds"
 _WORKLOADS = ("deployments", "replicasets")
+_NOTICEABLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,16 @@ def troubles(evidence: Evidence) -> tuple[Trouble, ...]:
 
 
 def hangs(evidence: Evidence, *, curable: bool | None = None) -> tuple[Trouble, ...]:
-    """Real hangs; all, or only those that a restart does or does not cure."""
+    """Real hangs; all, or only those that a restart does or does not cure.
+
+    One whose pod was on its way out already, so that it ended at once, made nobody wait and does not count.
+    """
     return tuple(
         trouble
         for trouble in troubles(evidence)
-        if not trouble.decoy and (curable is None or trouble.curable is curable)
+        if not trouble.decoy
+        and (curable is None or trouble.curable is curable)
+        and (trouble.ended is None or trouble.ended - trouble.began >= _NOTICEABLE_SECONDS)
     )
 
 

@@ -52,6 +52,12 @@ def test_effects_know_hangs_decoys_and_successors() -> None:
     assert evidence.lab_minute(written.text(12)) == 12
 
 
+def test_hang_of_a_pod_that_was_going_does_not_count() -> None:
+    base = written.live()
+    going = written.fault("worker-d", 3, 21, 21.2, id="hung-workers-9")
+    assert hangs(replace(base, faults=(*base.faults, going))) == hangs(base)
+
+
 @pytest.mark.parametrize(
     ("change", "workers"),
     [
