@@ -10,7 +10,7 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,12 +141,25 @@ def terminate(pid: int, started: float, grace: float) -> bool:
     family = _family(root)
     _signal([root], signal.SIGTERM)
     _, alive = psutil.wait_procs(family, timeout=max(0.0, grace))
-    left = {process.pid: process for process in (*alive, *_session(pid))}
+    left = {process.pid: process for process in (*alive, *_sessions([pid]))}
     for process in tuple(left.values()):
         left.update({child.pid: child for child in _family(process)})
     _signal(left.values(), signal.SIGKILL)
     psutil.wait_procs(list(left.values()), timeout=5.0)
     return True
+
+
+def kill_sessions(leaders: Collection[int]) -> int:
+    """SIGKILL all members of the sessions that these processes led, and all below; how many that were.
+
+    For leaders that have ended, or are about to: a session's number is not given away while it has members.
+    """
+    left = {process.pid: process for process in _sessions(leaders)}
+    for process in tuple(left.values()):
+        left.update({child.pid: child for child in _family(process)})
+    _signal(left.values(), signal.SIGKILL)
+    psutil.wait_procs(list(left.values()), timeout=5.0)
+    return len(left)
 
 
 def _find(pid: int, started: float) -> psutil.Process | None:
@@ -166,14 +179,14 @@ def _family(root: psutil.Process) -> list[psutil.Process]:
         return [root]
 
 
-def _session(leader: int) -> list[psutil.Process]:
-    """Members of the session; its number cannot be given away while one of them lives."""
+def _sessions(leaders: Collection[int]) -> list[psutil.Process]:
+    """Members of the sessions; a session's number cannot be given away while one of them lives."""
     members = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
         try:
-            if os.getsid(process.pid) == leader:
-                members.append(process)
-        except OSError:
+            if os.getsid(pid) in leaders:
+                members.append(psutil.Process(pid))
+        except (OSError, psutil.Error):
             continue
     return members
 

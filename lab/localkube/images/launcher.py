@@ -12,12 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lab
 from lab.localkube.images.launch import Launch, StartError
+from lab.process import kill_sessions
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,18 @@ class Process:
 
 
 class Launcher:
-    """Starts processes through one zygote, which is restarted when it dies."""
+    """Starts processes through one zygote; when that dies, the next spawn starts another."""
 
     def __init__(self, preload: Sequence[str] = ()) -> None:
+        self.on_start: Callable[[int], None] = _ignore
+        """Told the pid of every zygote, before it has children."""
+        self.on_end: Callable[[int], None] = _ignore
+        """Told the pid of a zygote that is gone with all that it started."""
         self._preload = tuple(preload)
         self._zygote: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._warm = False
+        self._readers: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
         self._sending = asyncio.Lock()
         self._replies: dict[int, asyncio.Future[Process]] = {}
@@ -70,7 +76,7 @@ class Launcher:
     @property
     def pid(self) -> int | None:
         """The zygote's pid, if it runs."""
-        return self._zygote.pid if self._zygote else None
+        return self._zygote.pid if self._zygote and self._socket else None
 
     async def start(self) -> None:
         """Start the zygote and wait until it is warm. Otherwise the first spawn does it."""
@@ -79,11 +85,14 @@ class Launcher:
                 return
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
-            self._zygote = _start_zygote(theirs, self._preload)
-            theirs.close()
-            self._socket = ours
+            with contextlib.closing(theirs):
+                self._zygote = _start_zygote(theirs, self._preload)
+            self._socket, self._warm = ours, False
+            self.on_start(self._zygote.pid)
             ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._reader = asyncio.create_task(self._read(ours, ready))
+            reader = asyncio.create_task(self._read(self._zygote, ours, ready))
+            self._readers.add(reader)
+            reader.add_done_callback(self._readers.discard)
             await ready
 
     async def spawn(self, launch: Launch, *, stdin: int, stdout: int, stderr: int) -> Process:
@@ -127,9 +136,11 @@ class Launcher:
     async def close(self) -> None:
         """End the zygote and with it every process that it started."""
         if self._socket is not None:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        if self._reader is not None:
-            await self._reader
+            if self._zygote is not None and not self._warm:
+                self._zygote.kill()  # it still imports, has no children, and would first finish that
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        await asyncio.gather(*self._readers)
 
     async def _send(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         body = json.dumps(request).encode()
@@ -150,7 +161,9 @@ class Launcher:
             except OSError as error:
                 raise StartError(f"the process that starts containers has ended: {error}") from error
 
-    async def _read(self, control: socket.socket, ready: asyncio.Future[None]) -> None:
+    async def _read(
+        self, zygote: subprocess.Popen[bytes], control: socket.socket, ready: asyncio.Future[None]
+    ) -> None:
         loop = asyncio.get_running_loop()
         buffer = bytearray()
         with contextlib.suppress(OSError):
@@ -159,14 +172,18 @@ class Launcher:
                 while len(buffer) >= 4 and len(buffer) >= 4 + (size := int.from_bytes(buffer[:4], "big")):
                     message = json.loads(buffer[4 : 4 + size])
                     del buffer[: 4 + size]
-                    if "ready" in message:
-                        ready.set_result(None)
-                    else:
+                    if "ready" not in message:
                         self._take(message)
-        zygote = self._zygote
-        self._lost(control, ready)
-        if zygote is not None:
-            await asyncio.to_thread(_wait, zygote)
+                        continue
+                    self._warm = True
+                    if not ready.done():
+                        ready.set_result(None)
+        lost = self._lose(control, ready)
+        await asyncio.to_thread(_clean_up, zygote, tuple(lost))
+        self.on_end(zygote.pid)
+        for ended in lost.values():
+            if not ended.done():
+                ended.set_result(LOST)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "exit" in message:
@@ -188,19 +205,18 @@ class Launcher:
         elif waited and reply:
             reply.set_exception(StartError(message["error"]))
 
-    def _lost(self, control: socket.socket, ready: asyncio.Future[None]) -> None:
+    def _lose(self, control: socket.socket, ready: asyncio.Future[None]) -> dict[int, asyncio.Future[int]]:
+        """Let go of a zygote that hung up; the processes whose end it did not tell."""
         control.close()
         self._socket = None
         gone = StartError("the process that starts containers has ended")
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(gone)
-        for ended in self._running.values():
-            if not ended.done():
-                ended.set_result(LOST)
-        self._running.clear()
         if not ready.done():
             ready.set_exception(gone)
+        lost, self._running = self._running, {}
+        return lost
 
 
 def find_program(argv: Sequence[str], env: Mapping[str, str]) -> str:
@@ -244,9 +260,16 @@ async def _writable(loop: asyncio.AbstractEventLoop, control: socket.socket) -> 
         loop.remove_writer(control)
 
 
-def _wait(zygote: subprocess.Popen[bytes]) -> None:
+def _clean_up(zygote: subprocess.Popen[bytes], leaders: Sequence[int]) -> None:
+    """Wait for a zygote's end. One that was killed could not end what its children had started."""
     try:
         zygote.wait(timeout=10)
     except subprocess.TimeoutExpired:
         zygote.kill()
         zygote.wait()
+    if zygote.returncode and leaders:
+        kill_sessions(leaders)
+
+
+def _ignore(pid: int) -> None:
+    """Nobody wants to know."""

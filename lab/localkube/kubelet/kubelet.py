@@ -93,17 +93,10 @@ class Kubelet:
 
     async def run(self) -> None:
         """Be a node until cancelled; then the processes of all pods end, and their objects stay."""
-        node = self._node
         self._heartbeat.register()
-        swept = await asyncio.to_thread(node.ledger.sweep)
-        if swept:
-            log.warning("ended %d processes that an earlier kubelet left", swept)
-        await node.images.start()
-        if node.images.launcher.pid is not None:
-            node.ledger.add(node.images.launcher.pid)
-        self._forget_old_pods()
-        unsubscribe = node.registry.subscribe(self._on_change)
+        unsubscribe = self._node.registry.subscribe(self._on_change)
         try:
+            await self._prepare()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._heartbeat.run())
                 group.create_task(self._watch_limits())
@@ -112,6 +105,17 @@ class Kubelet:
         finally:
             unsubscribe()
             await self._shut_down()
+
+    async def _prepare(self) -> None:
+        """End and forget what an earlier kubelet left, and get ready to start processes."""
+        node = self._node
+        swept = await asyncio.to_thread(node.ledger.sweep)
+        if swept:
+            log.warning("ended %d processes that an earlier kubelet left", swept)
+        node.images.launcher.on_start = node.ledger.add
+        node.images.launcher.on_end = node.ledger.remove
+        await node.images.start()
+        self._forget_old_pods()
 
     async def _shut_down(self) -> None:
         for worker in self._workers.values():

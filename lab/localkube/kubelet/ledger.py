@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from lab.errors import ProviderError
-from lab.process import is_running, process_started, terminate
+from lab.process import is_running, kill_sessions, process_started, terminate
 
 
 class ProcessLedger:
@@ -51,20 +51,7 @@ class ProcessLedger:
             if is_running(pid, started):
                 swept += terminate(pid, started, grace=1.0)
             elif not psutil.pid_exists(pid):
-                swept += _end_session(pid)
+                swept += kill_sessions([pid])
         self._processes.clear()
         self._save()
         return swept
-
-
-def _end_session(leader: int) -> int:
-    """Kill members of a session whose leader is gone; a session's number is not reused while it has any."""
-    ended = 0
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == leader:
-                process.kill()
-                ended += 1
-        except (OSError, psutil.Error):
-            continue
-    return ended
