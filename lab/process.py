@@ -10,18 +10,24 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import psutil
 
+from lab.core import interrupt
 from lab.errors import ProviderError
 
 _START_SLACK = 2.0
 """Seconds by which two readings of a start time may differ; it is derived from a clock that can be set."""
 
 _TAIL_LINES = 20
+_POLL_SECONDS = 0.01
+_KILLED_SECONDS = 5.0
+"""How long processes may take to end after SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +65,23 @@ def run(
     Raises RunError with the command and its last lines.
     """
     try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=None if env is None else dict(env),
-            cwd=cwd,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        with interrupt.held():
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
     except OSError as error:
         raise RunError(argv, f"cannot start: {error.strerror or error}") from error
     with process:
         try:
+            interrupt.check()
             stdout, stderr = process.communicate(input, timeout=timeout)
         except subprocess.TimeoutExpired as late:
             _kill_group(process.pid)
@@ -140,12 +148,12 @@ def terminate(pid: int, started: float, grace: float) -> bool:
         return False
     family = _family(root)
     _signal([root], signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=max(0.0, grace))
+    alive = _wait(family, grace)
     left = {process.pid: process for process in (*alive, *_sessions([pid]))}
     for process in tuple(left.values()):
         left.update({child.pid: child for child in _family(process)})
     _signal(left.values(), signal.SIGKILL)
-    psutil.wait_procs(list(left.values()), timeout=5.0)
+    _wait(left.values(), _KILLED_SECONDS)
     return True
 
 
@@ -158,7 +166,7 @@ def kill_sessions(leaders: Collection[int]) -> int:
     for process in tuple(left.values()):
         left.update({child.pid: child for child in _family(process)})
     _signal(left.values(), signal.SIGKILL)
-    psutil.wait_procs(list(left.values()), timeout=5.0)
+    _wait(left.values(), _KILLED_SECONDS)
     return len(left)
 
 
@@ -170,6 +178,27 @@ def _find(pid: int, started: float) -> psutil.Process | None:
     except psutil.Error:
         return None
     return process
+
+
+def _wait(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that still run after that time. A zombie has ended, whoever fails to take its exit code."""
+    deadline = time.monotonic() + seconds
+    alive = list(processes)
+    while (alive := [process for process in alive if _runs(process)]) and time.monotonic() < deadline:
+        Event().wait(_POLL_SECONDS)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        if not process.is_running():
+            return False
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return True
+        os.waitpid(process.pid, os.WNOHANG)  # if it is our own child
+    except (psutil.Error, ChildProcessError):
+        pass
+    return False
 
 
 def _family(root: psutil.Process) -> list[psutil.Process]:

@@ -40,8 +40,8 @@ VERSION = "v1.32.0"
 SAMPLE_SECONDS = 1.0
 """How often memory limits are looked at."""
 TOKEN_RENEWAL_SECONDS = 600.0
-SHUTDOWN_GRACE = 2.0
-"""Seconds that pods get when the kubelet itself is stopped."""
+SHUTDOWN_GRACE = 0.5
+"""Seconds that pods get when the kubelet itself is stopped: their data are disposable."""
 
 
 class Kubelet:
@@ -121,7 +121,7 @@ class Kubelet:
         for worker in self._workers.values():
             worker.vanish(SHUTDOWN_GRACE, keep=True)
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=SHUTDOWN_GRACE + 2)
+            await asyncio.wait(self._tasks.values(), timeout=SHUTDOWN_GRACE + 0.5)
         await self._node.images.close()
         for task in self._tasks.values():
             task.cancel()
