@@ -30,7 +30,7 @@ class Image:
         """The process that this container is. Raises StartError."""
         if self.entry.env:
             container = replace(container, env={**self.entry.env, **container.env})
-        return self.runner.launch(container, self.entry.command)
+        return self.runner.launch(container, self.entry.entrypoint, self.entry.cmd)
 
 
 class Images:

@@ -64,5 +64,5 @@ class ContainerInput:
 class Runner(Protocol):
     """Turns a container of one kind of image into a process. Registered by name in `images`."""
 
-    def launch(self, container: ContainerInput, command: Sequence[str]) -> Launch:
-        """`command` is the image's entrypoint. Raises StartError."""
+    def launch(self, container: ContainerInput, entrypoint: Sequence[str], cmd: Sequence[str]) -> Launch:
+        """`entrypoint` and `cmd` are the image's. Raises StartError."""

@@ -21,7 +21,7 @@ DEFAULT_DATA = "/var/lib/postgresql/data"
 class PostgresRunner:
     """Starts `lab.localkube.images.postgres_start` in the container, which becomes the server."""
 
-    def launch(self, container: ContainerInput, command: Sequence[str]) -> Launch:
+    def launch(self, container: ContainerInput, entrypoint: Sequence[str], cmd: Sequence[str]) -> Launch:
         install = find_install(tag(container.image))
         env = base_environment(container) | dict(container.env)
         env["PATH"] = f"{install.bin}:{env['PATH']}"

@@ -38,7 +38,7 @@ def find_prometheus() -> Path:
 class PrometheusRunner:
     """Executes Prometheus on the pod's address."""
 
-    def launch(self, container: ContainerInput, command: Sequence[str]) -> Launch:
+    def launch(self, container: ContainerInput, entrypoint: Sequence[str], cmd: Sequence[str]) -> Launch:
         binary = find_prometheus()
         given = [*container.command, *container.args]
         if given and not given[0].startswith("-"):

@@ -14,15 +14,17 @@ from lab.errors import ConfigError
 from lab.localkube.images.launch import UnknownImage
 
 RUNNERS = ("python", "host", "postgres", "prometheus")
+_KEYS = ("match", "runner", "entrypoint", "cmd", "env")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One kind of image. `command` is its entrypoint; `env` its variables."""
+    """One kind of image. `entrypoint` and `cmd` are what a Dockerfile calls so; `env` its variables."""
 
     patterns: tuple[str, ...]
     runner: str
-    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -91,8 +93,8 @@ def _entry(item: Any, where: str, problems: list[str]) -> Entry:
     if not isinstance(item, dict):
         problems.append(f"{where}: a mapping is expected")
         return Entry((), "host")
-    for key in sorted(set(item) - {"match", "runner", "command", "env"}):
-        problems.append(f"{where}.{key}: not a known key (match, runner, command, env)")
+    for key in sorted(set(item) - set(_KEYS)):
+        problems.append(f"{where}.{key}: not a known key ({', '.join(_KEYS)})")
     patterns = item.get("match")
     match = _words([patterns] if isinstance(patterns, str) else patterns, f"{where}.match", problems)
     if not match:
@@ -106,7 +108,8 @@ def _entry(item: Any, where: str, problems: list[str]) -> Entry:
     ):
         problems.append(f"{where}.env: a mapping of strings is expected")
         env = {}
-    return Entry(match, str(runner), _words(item.get("command", []), f"{where}.command", problems), env)
+    entrypoint, cmd = (_words(item.get(key, []), f"{where}.{key}", problems) for key in ("entrypoint", "cmd"))
+    return Entry(match, str(runner), entrypoint, cmd, env)
 
 
 def _words(value: Any, where: str, problems: list[str]) -> tuple[str, ...]:

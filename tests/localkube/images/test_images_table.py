@@ -9,7 +9,7 @@ import pytest
 from lab.core.places import data_root
 from lab.errors import ConfigError
 from lab.localkube.images.images import Images
-from lab.localkube.images.launch import UnknownImage
+from lab.localkube.images.launch import ContainerInput, StartError, UnknownImage
 from lab.localkube.images.table import load_table, repository, tag
 
 
@@ -78,3 +78,38 @@ async def test_a_changed_file_is_read_again_and_a_broken_one_is_not(tmp_path: Pa
     assert images.resolve("tool").entry.runner == "host"
     file.write_text("images: {")
     assert images.resolve("tool").entry.runner == "host"
+
+
+@pytest.mark.parametrize(
+    ("image", "fields", "argv"),
+    [
+        ("busybox", {}, ("sh",)),
+        ("busybox", {"args": ["sh", "-c", "echo hi"]}, ("sh", "-c", "echo hi")),
+        ("busybox", {"command": ["sleep"], "args": ["9"]}, ("sleep", "9")),
+        ("python:3.12", {"args": ["python", "-V"]}, ("python", "-V")),
+        ("toil-lab", {"command": ["python", "-m", "lab.shop.api"]}, ("python", "-m", "lab.shop.api")),
+        ("registry.k8s.io/pause:3.9", {"command": ["sh"]}, ("sh",)),
+    ],
+)
+def test_command_and_args_replace_what_a_runtime_would(
+    tmp_path: Path, image: str, fields: dict[str, list[str]], argv: tuple[str, ...]
+) -> None:
+    given = {"command": [], "args": [], "env": {}, "cwd": "/", "pod_ip": "127.9.1.1", "directory": tmp_path}
+    launch = Images().resolve(image).launch(ContainerInput(image=image, **(given | fields)))
+    assert launch.argv == argv
+
+
+def test_pause_keeps_its_entrypoint_whatever_the_args(tmp_path: Path) -> None:
+    container = ContainerInput("pause", [], ["ignored"], {}, "/", "127.9.1.1", tmp_path)
+    launch = Images().resolve("pause").launch(container)
+    assert launch.python
+    assert launch.argv[:2] == ("python", "-c")
+    assert launch.argv[3:] == ("ignored",)
+
+
+def test_an_image_without_command_cannot_start(tmp_path: Path) -> None:
+    file = tmp_path / "images.yaml"
+    file.write_text("images: [{match: bare, runner: host}]")
+    container = ContainerInput("bare", [], [], {}, "/", "127.9.1.1", tmp_path)
+    with pytest.raises(StartError, match="no command specified"):
+        Images(file).resolve("bare").launch(container)
