@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,22 @@ from lab.localkube.registry.registry import open_registry
 PODS = builtin("Pod")
 EVENTS = builtin("Event", "")
 NODE = "local"
-_blocks = itertools.count(100 + os.getpid() % 50)
+API_PORT = 6443
+
+
+def free_block() -> int:
+    """A loopback block on which no cluster listens, and no other test of this process."""
+    for block in _blocks:
+        with socket.socket() as probe:
+            try:
+                probe.bind((f"127.{block}.0.1", API_PORT))
+            except OSError:
+                continue
+        return block
+    raise AssertionError("every block is taken")
+
+
+_blocks = itertools.cycle(range(100 + os.getpid() % 50, 250))
 
 
 class Bench:
@@ -30,7 +46,7 @@ class Bench:
 
     def __init__(self, directory: Path, *, backoff_max: float = 3.0, block: int | None = None) -> None:
         self.directory = directory
-        self.block = next(_blocks) if block is None else block
+        self.block = free_block() if block is None else block
         self.clock = SystemClock()
         services = [f"127.{self.block}.200.{host}" for host in range(1, 50)]
         self.registry = open_registry(directory / "store", clock=self.clock, service_range=services)
@@ -146,6 +162,13 @@ class Bench:
     async def until_phase(self, name: str, phase: str) -> Any:
         await self.until(lambda: self.phase(name) == phase, what=f"{name} {phase}")
         return self.get(name)
+
+    async def until_said(self, name: str) -> str:
+        """The first thing that a pod says."""
+        log = self.kubelet._pod("default", name).containers["main"].log
+        assert log is not None
+        await self.until(lambda: log.path.read_text().endswith("\n"), what=f"{name} says something")
+        return await self.log(name)
 
     async def log(self, name: str, container: str = "", **query: Any) -> str:
         parts = [part async for part in self.kubelet.logs("default", name, container, **query)]
