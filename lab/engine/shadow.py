@@ -101,8 +101,16 @@ def _match(evidence: Evidence, trouble: Trouble, wanted: Sequence[Restart]) -> M
         partition=trouble.partition,
         began=evidence.lab_minute(trouble.began),
         intent=evidence.lab_minute(min(named)) if named else None,
-        human=evidence.lab_minute(human.started_at.timestamp()) if human else None,
+        human=evidence.lab_minute(_restarted_at(trouble, human)) if human else None,
     )
+
+
+def _restarted_at(trouble: Trouble, human: Action) -> float:
+    """When the human's restart ended the hang: the action itself begins with the diagnosis."""
+    begins, ends = human.started_at.timestamp(), human.ended_at.timestamp()
+    if trouble.ended is not None and begins <= trouble.ended <= ends:
+        return trouble.ended
+    return ends
 
 
 def _false_actions(evidence: Evidence, wanted: Sequence[Restart]) -> list[FalseAction]:

@@ -93,7 +93,7 @@ def test_shadow_report_of_a_good_run_promotes() -> None:
     report = shadow_report(written.shadow())
     assert report.verdict == "promote"
     assert report.agreement == 1.0
-    assert report.earlier_lab_minutes == pytest.approx(9)
+    assert report.earlier_lab_minutes == pytest.approx(10)
     assert [match.human is None for match in report.matches] == [False, True]
     assert report.as_dict()["intents"] == 2
 
