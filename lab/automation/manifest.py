@@ -29,6 +29,7 @@ RESERVED_ENV = frozenset(
         "PROMETHEUS_URL",
         "PAGER_URL",
         "TEXTFILE_DIR",
+        "TMPDIR",
         "LAB_HOUR_SECONDS",
     }
 )

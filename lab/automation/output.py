@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 from lab.core.clock import Clock
@@ -11,6 +12,7 @@ MAX_LINE = 8 * 1024
 LINES_PER_SECOND = 200.0
 BURST = 1000.0
 _CHUNK = 64 * 1024
+_COLOUR = re.compile(r"(\x1b\[[0-9;]{0,32}m)")
 
 
 class LineLimit:
@@ -61,7 +63,13 @@ async def forward(stream: asyncio.StreamReader, limit: LineLimit, clock: Clock) 
 
 
 def _printable(line: bytes) -> str:
+    """Text that is safe to print: of what steers a terminal, only tabs and colours are left."""
     text = line[:MAX_LINE].decode(errors="backslashreplace").rstrip("\r")
     if len(line) > MAX_LINE:
         text += " …"
-    return "".join(c if c.isprintable() or c in "\t\x1b" else f"\\x{ord(c):02x}" for c in text)
+    pieces = _COLOUR.split(text)
+    return "".join(piece if place % 2 else _escaped(piece) for place, piece in enumerate(pieces))
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\t" else f"\\x{ord(c):02x}" for c in text)

@@ -15,18 +15,16 @@ from pathlib import Path
 from lab.core.clock import Clock
 
 _PR_SET_CHILD_SUBREAPER = 36
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process: its parent, whether it is only waiting to be reaped, and its resident bytes."""
+    """One process: its parent, and whether it is only waiting to be reaped."""
 
     pid: int
     parent: int
     zombie: bool
-    resident: int
 
 
 def become_subreaper() -> bool:
@@ -64,7 +62,7 @@ def _read(pid: int) -> Process | None:
     except OSError:
         return None
     fields = text[text.rfind(")") + 2 :].split()  # the command name may hold spaces and brackets
-    return Process(pid, int(fields[1]), fields[0] in "ZX", int(fields[21]) * _PAGE)
+    return Process(pid, int(fields[1]), fields[0] in "ZX")
 
 
 def reap_orphans(keep: int | None) -> None:

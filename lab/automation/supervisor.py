@@ -24,7 +24,7 @@ BACKOFF_FIRST = 0.5
 BACKOFF_MOST = 10.0
 STABLE_SECONDS = 10.0
 MAX_PROCESSES = 200
-MAX_RESIDENT_BYTES = 1024 * 1024 * 1024
+MAX_ADDRESS_BYTES = 4 * 1024 * 1024 * 1024
 MAX_FILE_BYTES = 256 * 1024 * 1024
 _POLL_SECONDS = 0.2
 _WATCH_SECONDS = 1.0
@@ -33,17 +33,19 @@ _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The folders of one runner: the copied workspace, the home, the metrics files, the playbook runs."""
+    """The folders of one runner: the copied workspace, the home, the metrics files, the playbook runs, and
+    temporary files."""
 
     workspace: Path
     home: Path
     textfiles: Path
     runs: Path
+    temporary: Path
 
     @classmethod
     def below(cls, scratch: Path) -> Places:
         """Create them below a scratch folder, private to this user."""
-        names = ("workspace", "home", "textfile", "runs")
+        names = ("workspace", "home", "textfile", "runs", "tmp")
         for name in names:
             (scratch / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         return cls(*(scratch / name for name in names))
@@ -73,6 +75,7 @@ def environment(automation: Automation, places: Places, given: dict[str, str]) -
         "HOME": str(places.home),
         "LANG": "C.UTF-8",
         "TEXTFILE_DIR": str(places.textfiles),
+        "TMPDIR": str(places.temporary),
         **{name: given[name] for name in wanted if name in given},
     }
 
@@ -187,9 +190,6 @@ def _excess(main: int) -> str:
     tree = descendants(os.getpid())
     if len(tree) > MAX_PROCESSES:
         return f"{len(tree)} processes, at most {MAX_PROCESSES} are allowed"
-    resident = sum(process.resident for process in tree)
-    if resident > MAX_RESIDENT_BYTES:
-        return f"{resident >> 20} MiB of memory, at most {MAX_RESIDENT_BYTES >> 20} MiB are allowed"
     return ""
 
 
@@ -200,7 +200,7 @@ def _limit_resources(pid: int) -> None:
     limits = (
         (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_AS, 4 * MAX_RESIDENT_BYTES),
+        (resource.RLIMIT_AS, MAX_ADDRESS_BYTES),
     )
     for kind, value in limits:
         try:

@@ -51,8 +51,8 @@ def merge(directory: Path) -> Merged:
     except OSError as error:
         merged.errors["(directory)"] = error.strerror or str(error)
         return merged
-    for name in names[MAX_FILES:]:
-        merged.errors[name] = f"more than {MAX_FILES} files"
+    if len(names) > MAX_FILES:
+        merged.errors[names[MAX_FILES]] = f"so are all after it: {len(names)} files, at most {MAX_FILES}"
     for name in names[:MAX_FILES]:
         try:
             _add(merged, _read(directory / name))

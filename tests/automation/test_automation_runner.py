@@ -25,6 +25,7 @@ CONTRACT = {
     "PROMETHEUS_URL",
     "PAGER_URL",
     "TEXTFILE_DIR",
+    "TMPDIR",
     "LAB_HOUR_SECONDS",
 }
 
