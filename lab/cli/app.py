@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from lab.cli import chaos, doctor, exercises, grading, lifecycle, runs, story
 from lab.cli.output import OUTPUT, fail
+from lab.core import interrupt
 from lab.errors import LabError, UsageError
 from lab.version import __version__
 
@@ -54,13 +55,18 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     OUTPUT.json = "--json" in given
     OUTPUT.command = next((word for word in given if not word.startswith("-")), "")
-    signal.signal(signal.SIGTERM, _terminated)
-    raise SystemExit(_run(given))
+    interrupt.install(_still_cleaning_up)
+    try:
+        code = _run(given)
+        if code == INTERRUPTED:  # Typer turns an interrupt into this code by itself
+            OUTPUT.interrupted()
+    finally:
+        interrupt.ignore()  # the command is over, and its exit code is to tell how
+    raise SystemExit(code)
 
 
-def _terminated(*_: Any) -> None:
-    """A terminated command cleans up as an interrupted one does."""
-    raise KeyboardInterrupt
+def _still_cleaning_up() -> None:
+    os.write(2, b"still cleaning up; a few seconds\n")  # a buffered stream may be in use just now
 
 
 def _run(given: list[str]) -> int:
@@ -70,7 +76,6 @@ def _run(given: list[str]) -> int:
     except LabError as error:
         fail(error)
     except (typer.Abort, KeyboardInterrupt):
-        OUTPUT.say("interrupted")
         return INTERRUPTED
     except typer.Exit as end:
         return end.exit_code

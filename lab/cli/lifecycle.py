@@ -11,8 +11,10 @@ import typer
 
 from lab.cli.options import DEFAULT_NAME, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
+from lab.core import interrupt
 from lab.engine import bringup
 from lab.engine import lab as labs
+from lab.engine.program import program_state
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.objects import name_of, namespace_of
@@ -107,12 +109,14 @@ def down(
     names = [found for found, _ in labs.all_labs()] if everything else [name]
     removed = []
     for each in names:
+        interrupt.check()
         directory = labs.lab_directory(each)
         with labs.exclusive(directory):
             if directory.exists():
                 labs.remove(directory)
                 removed.append(each)
     removed += labs.remove_orphans()
+    interrupt.check()
     if removed:
         OUTPUT.text("\n".join(f"lab {each!r} is down" for each in removed))
     else:
@@ -151,11 +155,14 @@ def status(
         _status_all()
         return
     lab = labs.open_lab(name)
+    restarts = lab.kube.restarts()
+    program = program_state(lab)
     parts = [
         {
             "part": f"{namespace_of(d)}/{name_of(d)}",
             "ready": f"{(d.get('status') or {}).get('readyReplicas', 0)}/{d['spec']['replicas']}",
             "ok": labs.is_available(d),
+            "restarts": restarts.get(f"{namespace_of(d)}/{name_of(d)}", 0),
         }
         for d in lab.kube.deployments()
     ]
@@ -165,14 +172,22 @@ def status(
         "mode": control.get("mode", "unknown"),
         "kill_switch": control.get("killSwitch", "unknown"),
         "open_incidents": _or_error(lambda: len(lab.pager.incidents("open"))),
+        "program": program and asdict(program),
         "active_faults": _or_error(lambda: len(lab.faults.active())),
     }
-    OUTPUT.table(("PART", "READY", "STATE"), [(p["part"], p["ready"], _state(p)) for p in parts])
+    OUTPUT.table(
+        ("PART", "READY", "RESTARTS", "STATE"),
+        [(p["part"], p["ready"], p["restarts"], _state(p)) for p in parts],
+    )
     OUTPUT.text(
         f"\nmode {facts['mode']}, kill switch {facts['kill_switch']}, "
         f"open incidents {facts['open_incidents']}, active faults {facts['active_faults']}, "
         f"seed {lab.settings.seed}"
     )
+    if program is not None:
+        OUTPUT.text(f"the automation's program: {program}")
+        if not program.healthy:
+            OUTPUT.next_step("lab logs automation", "lab logs automation --previous", "lab stop")
     OUTPUT.done(facts, exit_code=0 if all(p["ok"] for p in parts) else NotReadyError.exit_code)
 
 

@@ -78,6 +78,13 @@ class Output:
         if error.hint:
             self._stderr.print(f"  {escape(error.hint)}", soft_wrap=True)
 
+    def interrupted(self) -> None:
+        """Say that the command ended by an interrupt, after it cleaned up."""
+        if self.json and not self.finished:
+            error = {"id": "Interrupted", "message": "interrupted", "hint": ""}
+            self._envelope({"ok": False, "error": error})
+        self.say("interrupted")
+
     @contextmanager
     def progress(self, title: str) -> Iterator[Bar]:
         """A bar on a terminal, a plain line per step elsewhere."""

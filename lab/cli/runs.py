@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lab.automation.manifest import Automation
 from lab.cli import workspaces
 from lab.cli.options import DEFAULT_NAME, Json, Name, who
 from lab.cli.output import OUTPUT
 from lab.core.audit import Mode
 from lab.engine import lab as labs
+from lab.engine.program import early_end, last_words
 
 HOW_TO_WATCH = "kubectl -n automation logs -f deploy/automation"
 
@@ -45,12 +49,30 @@ def run(
     folder = workspaces.resolve(workspace)
     lab = labs.open_lab(name)
     automation = lab.run_automation(folder, mode, by=who())
-    OUTPUT.text(f"{automation.name} runs in {mode.value} mode ({automation.runtime.value}, {folder})")
-    if mode is Mode.SHADOW:
+    ended = early_end(lab)
+    if ended is not None:
+        OUTPUT.text(f"{automation.name} was started in {mode.value} mode, but its program ends: {ended}")
+        for line in last_words(lab):
+            OUTPUT.say(f"  {line}")
+        OUTPUT.next_step("lab logs automation", "lab stop", "lab run once it is mended")
+    elif mode is Mode.SHADOW:
+        OUTPUT.text(_running(automation, mode, folder))
         OUTPUT.next_step(HOW_TO_WATCH, "lab shadow-report")
     else:
+        OUTPUT.text(_running(automation, mode, folder))
         OUTPUT.next_step(HOW_TO_WATCH, "lab ledger", "lab kill-switch on")
-    OUTPUT.done({"automation": automation.name, "mode": mode.value, "workspace": str(folder)})
+    OUTPUT.done(
+        {
+            "automation": automation.name,
+            "mode": mode.value,
+            "workspace": str(folder),
+            "ended": ended and asdict(ended),
+        }
+    )
+
+
+def _running(automation: Automation, mode: Mode, folder: Path) -> str:
+    return f"{automation.name} runs in {mode.value} mode ({automation.runtime.value}, {folder})"
 
 
 def stop(name: Name = DEFAULT_NAME, json: Json = False) -> None:

@@ -38,7 +38,17 @@ def demo(
     """Lab up, the reference automation from shadow to live, its grade, and a report to open."""
     exercise = catalog.exercise(EXERCISE)
     source = exercise_commands.starting_point(exercise.id, solution)
-    lab = _lab(name, seed)
+    lab, begun = _lab(name, seed)
+    try:
+        _demo(lab, exercise, source, solution, seed)
+    except KeyboardInterrupt:
+        if begun:
+            lab.down()
+        raise
+
+
+def _demo(lab: labs.Lab, exercise: Exercise, source: Path, solution: str, seed: int) -> None:
+    """The story on a lab that is up."""
     _tell(1, f"Lab {lab.name!r} is up: a shop whose workers hang, its monitoring, a pager, an on-call human.")
     _tell(2, f"The automation {solution!r} meets real damage, in shadow mode and live, each on a fresh lab.")
     grade, folder = run_grade(exercise, source, seed=seed)
@@ -62,13 +72,14 @@ def demo(
     )
 
 
-def _lab(name: str, seed: int) -> labs.Lab:
+def _lab(name: str, seed: int) -> tuple[labs.Lab, bool]:
+    """The lab, and whether it was brought up just now."""
     with labs.exclusive(labs.lab_directory(name)):
         existing = lifecycle.running(name)
         if existing is not None:
-            return existing
+            return existing, False
         with OUTPUT.progress("up") as bar:
-            return bringup.bring_up(LabSettings(name, seed), progress=bar)
+            return bringup.bring_up(LabSettings(name, seed), progress=bar), True
 
 
 def _what_happened(exercise: Exercise, journal: RunJournal) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from lab.core import interrupt
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import data_root
 from lab.engine.clients import wait_until
@@ -69,18 +70,21 @@ def bring_up(
     """
     directory = lab_directory(settings.name)
     provider = provider_of(settings.provider)
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o700)
     owner = (os.getpid(), process_started(os.getpid())) if throw_away else None
     record = LabRecord(settings, rfc3339(SystemClock().now()), {}, owner)
-    try:
-        write_record(directory, record)
-        return _bring_up(settings, directory, provider, record, progress)
-    except BaseException:
-        if not retain:
-            provider.delete(directory)
-            shutil.rmtree(directory, ignore_errors=True)
-        raise
+    with interrupt.held():  # so that no process is started whose number is not yet on record
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
+            write_record(directory, record)
+            lab = _bring_up(settings, directory, provider, record, progress)
+            interrupt.check()
+            return lab
+        except BaseException as failure:
+            if not retain or isinstance(failure, KeyboardInterrupt):
+                provider.delete(directory)
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
 
 
 def _bring_up(
@@ -97,6 +101,7 @@ def _bring_up(
     progress("manifests", 1, total)
     admin_token = secrets.token_urlsafe(32)
     _write_secret(directory / "admin-token", admin_token)
+    interrupt.check()
     for manifest in manifests:
         if manifest["kind"] != "Deployment":
             kube.create(manifest)

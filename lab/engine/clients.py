@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from lab.core import interrupt
 from lab.core.audit import AuditRecord
 from lab.errors import LabError, NotReadyError, UsageError
 
@@ -153,10 +154,12 @@ class GatewayClient(ServiceClient):
 def wait_until(condition: Any, *, seconds: float, every: float = 0.1) -> bool:
     """Call `condition` until it is truthy or the time is over; whether it became true.
 
-    `condition` may raise NotReadyError, which counts as not yet.
+    `condition` may raise NotReadyError, which counts as not yet. Raises KeyboardInterrupt when the command is
+    interrupted meanwhile.
     """
     deadline = time.monotonic() + seconds
     while True:
+        interrupt.check()
         try:
             if condition():
                 return True

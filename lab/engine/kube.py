@@ -117,6 +117,17 @@ class Kube:
             found = self._kind("Pod").get(namespace=namespace, label_selector=f"app={app}")
         return list(found.to_dict()["items"])
 
+    def restarts(self) -> dict[str, int]:
+        """How often containers of the lab's pods were started again, by `namespace/app`."""
+        with _lab_errors("listing pods"):
+            found = self._kind("Pod").get().to_dict()["items"]
+        counts: dict[str, int] = {}
+        for pod in found:
+            key = f"{namespace_of(pod)}/{(pod['metadata'].get('labels') or {}).get('app', '')}"
+            statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+            counts[key] = counts.get(key, 0) + sum(s.get("restartCount", 0) for s in statuses)
+        return counts
+
     def pod_log(
         self, namespace: str, pod: str, *, tail_lines: int | None = None, previous: bool = False
     ) -> str:

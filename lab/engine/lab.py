@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lab.automation.manifest import Automation
 from lab.automation.package import package
+from lab.core import interrupt
 from lab.core.audit import Mode
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import state_home
@@ -95,15 +97,30 @@ def provider_of(name: str) -> Provider:
 def exclusive(directory: Path) -> Iterator[None]:
     """Hold the lab's lock, so that two commands never bring the same lab up or down at once."""
     labs_home().mkdir(parents=True, exist_ok=True)
-    with (labs_home() / f".{directory.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise NotReadyError(
-                f"another command is bringing the lab {directory.name!r} up or down",
-                hint="wait until it is done, or use --name for a second lab",
-            ) from None
-        yield
+    path = labs_home() / f".{directory.name}.lock"
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise NotReadyError(
+                    f"another command is bringing the lab {directory.name!r} up or down",
+                    hint="wait until it is done, or use --name for a second lab",
+                ) from None
+            if not _is_file_at(lock.fileno(), path):
+                continue  # its former holder removed it between open and flock
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class Lab:
@@ -267,10 +284,11 @@ def open_lab(name: str) -> Lab:
 
 
 def remove(directory: Path) -> None:
-    """Remove a lab's cluster and folder, running or not. Idempotent."""
-    record = read_record(directory)
-    provider_of(record.settings.provider if record else "local").delete(directory)
-    shutil.rmtree(directory, ignore_errors=True)
+    """Remove a lab's cluster and folder, running or not. An interrupt waits until that is done.."""
+    with interrupt.held():
+        record = read_record(directory)
+        provider_of(record.settings.provider if record else "local").delete(directory)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def all_labs() -> list[tuple[str, LabRecord | None]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from lab.core import interrupt
 from lab.core.places import data_root
 from lab.errors import NotReadyError, ProviderError
 from lab.process import is_running, process_started, start_daemon, terminate
@@ -36,7 +37,9 @@ class LocalProvider:
 
     def create(self, directory: Path) -> Cluster:
         if installed_prometheus() is None:
-            raise NotReadyError("Prometheus is not installed", hint="lab setup fetches it into the lab's cache")
+            raise NotReadyError(
+                "Prometheus is not installed", hint="lab setup fetches it into the lab's cache"
+            )
         self.delete(directory)
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)
@@ -103,6 +106,7 @@ class LocalProvider:
                     f"localkube was not ready within {START_SECONDS:.0f} s:\n{self.log_tail(directory, 8)}",
                     hint=f"the whole log is {_log_file(directory)}",
                 )
+            interrupt.check()
             Event().wait(0.01)
         answer = json.loads(ready.read_text())
         _write(directory, facts | {"kubeconfig": answer["kubeconfig"], "server": answer["server"]})
