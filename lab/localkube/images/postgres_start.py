@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.localkube.images.launch import StartError
 from lab.localkube.images.postgres_install import (
+    SPARE,
     Install,
     create_data,
     drop_to,
     find_install,
     prepare_install,
     prepare_template,
+    run_statements,
+    seen,
 )
 from lab.localkube.images.prctl import die_with_parent
 
@@ -66,7 +68,10 @@ def statements(env: Mapping[str, str]) -> tuple[str, list[str]]:
     if password:
         sql.append(f"ALTER ROLE {_name(user)} PASSWORD {_literal(password)}")
     if database not in ("postgres", "template1"):
-        sql.append(f"CREATE DATABASE {_name(database)} OWNER {_name(user)}")
+        sql.append(f"ALTER DATABASE {SPARE} RENAME TO {_name(database)}")
+        sql.append(f"ALTER DATABASE {_name(database)} OWNER TO {_name(user)}")
+    else:
+        sql.append(f"DROP DATABASE {SPARE}")
     return method, sql
 
 
@@ -91,27 +96,9 @@ def prepare(install: Install, data: Path, env: Mapping[str, str]) -> None:
         (data / "postmaster.pid").unlink(missing_ok=True)
         return
     method, sql = statements(env)
-    create_data(prepare_template(install), data, method)
-    user = drop_to()
-    done = subprocess.run(
-        [str(install.bin / "postgres"), "--single", "-D", _seen(user, data), *_options(), "postgres"],
-        input="".join(f"{line};\n" for line in sql),
-        user=user,
-        group=user,
-        extra_groups=None if user is None else [],
-        cwd=data,
-        env={"PATH": env.get("PATH", ""), "LANG": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0 or "ERROR:" in done.stderr:
-        raise StartError(f"the database cannot be set up: {done.stderr.strip()}")
-
-
-def _seen(user: int | None, data: Path) -> str:
-    """The data directory as the server names it. Its user need not be able to enter the directories above:
-    it starts inside."""
-    return str(data) if user is None else "/proc/self/cwd"
+    options = _options()
+    create_data(prepare_template(install, options), data, method)
+    run_statements(install, data, sql, options)
 
 
 def become_server(install: Install, data: Path, address: str, arguments: Sequence[str]) -> None:
@@ -128,7 +115,7 @@ def become_server(install: Install, data: Path, address: str, arguments: Sequenc
     options = _options(listen_addresses=address, port=os.environ.get("PGPORT", "5432"))
     program = str(install.bin / "postgres")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.execv(program, [program, "-D", _seen(user, data), *options, *arguments])
+    os.execv(program, [program, "-D", seen(user, data), *options, *arguments])
 
 
 def main(argv: Sequence[str]) -> int:

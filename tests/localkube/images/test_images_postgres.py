@@ -68,6 +68,16 @@ async def test_arguments_reach_the_server(images: Images, tmp_path: Path) -> Non
     await runs.image(images, "postgres", ADDRESS, env=ENV | {"POSTGRES_DB": "other"}, args=args)
     with await connect(user="shop", password=PASSWORD, dbname="other") as connection:
         assert connection.execute("show max_connections").fetchone() == ("23",)
+        names = connection.execute("select datname from pg_database order by 1").fetchall()
+        assert names == [("other",), ("postgres",), ("template0",), ("template1",)]
+
+
+async def test_the_superuser_alone_needs_no_other_database(images: Images, tmp_path: Path) -> None:
+    runs = Runs(images.launcher, tmp_path)
+    await runs.image(images, "postgres", ADDRESS, env={"POSTGRES_HOST_AUTH_METHOD": "trust"})
+    with await connect(user="postgres", dbname="postgres") as connection:
+        names = connection.execute("select datname from pg_database order by 1").fetchall()
+    assert names == [("postgres",), ("template0",), ("template1",)]
 
 
 async def test_a_missing_password_is_said(images: Images, tmp_path: Path) -> None:
@@ -87,7 +97,8 @@ def test_names_and_passwords_are_quoted() -> None:
     assert sql == [
         'CREATE ROLE "a""b" SUPERUSER LOGIN',
         "ALTER ROLE \"a\"\"b\" PASSWORD E'c''\\\\'",
-        'CREATE DATABASE "d" OWNER "a""b"',
+        'ALTER DATABASE spare RENAME TO "d"',
+        'ALTER DATABASE "d" OWNER TO "a""b"',
     ]
 
 
