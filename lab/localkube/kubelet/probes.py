@@ -1,12 +1,13 @@
 """A container's probes over time: startup gates the others, readiness says ready, liveness asks for a kill.
 
-One deviation makes labs quick: a startup or readiness probe that fails during the container's first period is
-simply asked again a moment later, not counted and not said.
+One deviation makes labs quick: until a startup or readiness probe has succeeded once it is asked more often
+than each period. Failures are still counted and said once a period, and those of the first period not at all.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +15,9 @@ from lab.core.clock import Clock
 from lab.localkube.kubelet.checks import Outcome, Target, check
 
 EARLY_SECONDS = 0.1
-"""How soon an early failure is asked again."""
+"""How soon a failure during the first period is asked again."""
+GROWTH = 1.2
+"""After it each pause is so much longer than the one before, up to the period."""
 
 
 class ProbeListener(Protocol):
@@ -83,43 +86,62 @@ async def _wait_delay(timing: Timing, clock: Clock, began: float) -> None:
         await clock.sleep(left)
 
 
-def _early(timing: Timing, clock: Clock, began: float) -> bool:
-    return clock.monotonic() - began < timing.delay + timing.period
+async def _first_success(
+    spec: dict[str, Any], target: Target, clock: Clock, began: float, failed: Callable[[str], bool]
+) -> bool:
+    """Ask until it succeeds; `failed` hears why not, once a period, and says whether to give up.
+
+    A command costs a process, so after the first period it is run once a period.
+    """
+    timing = Timing.of(spec)
+    await _wait_delay(timing, clock, began)
+    first = due = began + timing.delay + timing.period
+    pause = EARLY_SECONDS
+    while True:
+        outcome = await check(spec, target, timing.timeout)
+        if outcome.ok:
+            return True
+        now = clock.monotonic()
+        if now >= due:
+            if failed(outcome.message):
+                return False
+            due = now + timing.period
+        if now >= first:
+            pause = timing.period if "exec" in spec else pause * GROWTH
+        await clock.sleep(min(pause, timing.period))
 
 
 async def _startup(
     spec: dict[str, Any], target: Target, listener: ProbeListener, clock: Clock, began: float
 ) -> bool:
     timing = Timing.of(spec)
-    await _wait_delay(timing, clock, began)
     failures = 0
-    while True:
-        outcome = await check(spec, target, timing.timeout)
-        if outcome.ok:
-            return True
-        if _early(timing, clock, began):
-            await clock.sleep(min(EARLY_SECONDS, timing.period))
-            continue
+
+    def failed(why: str) -> bool:
+        nonlocal failures
         failures += 1
-        listener.unhealthy("Startup", outcome.message)
-        if failures >= timing.failures:
-            listener.condemn("startup", timing.grace)
-            return False
-        await clock.sleep(timing.period)
+        listener.unhealthy("Startup", why)
+        return failures >= timing.failures
+
+    if await _first_success(spec, target, clock, began, failed):
+        return True
+    listener.condemn("startup", timing.grace)
+    return False
 
 
 async def _readiness(
     spec: dict[str, Any], target: Target, listener: ProbeListener, clock: Clock, began: float
 ) -> None:
+    def failed(why: str) -> bool:
+        listener.unhealthy("Readiness", why)
+        return False
+
     timing = Timing.of(spec)
-    await _wait_delay(timing, clock, began)
+    await _first_success(spec, target, clock, began, failed)
+    outcome = Outcome(True)
     successes = failures = 0
     ready = False
     while True:
-        outcome = await check(spec, target, timing.timeout)
-        if not outcome.ok and not ready and _early(timing, clock, began):
-            await clock.sleep(min(EARLY_SECONDS, timing.period))
-            continue
         successes, failures = _count(outcome, successes, failures)
         if not outcome.ok:
             listener.unhealthy("Readiness", outcome.message)
@@ -130,6 +152,7 @@ async def _readiness(
             ready = False
             listener.set_ready(False)
         await clock.sleep(timing.period)
+        outcome = await check(spec, target, timing.timeout)
 
 
 async def _liveness(
