@@ -211,7 +211,11 @@ def _status_all() -> None:
             labs.lab_directory(name)
         )
         rows.append(
-            {"name": name, "state": "up" if running else "dead", "created_at": record and record.created_at}
+            {
+                "name": name,
+                "state": "orphaned" if running and labs.is_orphan(record) else "up" if running else "dead",
+                "created_at": record and record.created_at,
+            }
         )
     if not rows:
         OUTPUT.say("there is no lab on this machine")

@@ -9,6 +9,7 @@ from typing import Any
 
 import kubernetes.config
 import kubernetes.dynamic
+import yaml
 from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
@@ -39,6 +40,13 @@ def _lab_errors(doing: str) -> Iterator[None]:
         ) from error
 
 
+def api_client(kubeconfig: Path) -> Any:
+    """The official client for a kubeconfig. It needs the certificates as files: they are put beside the
+    kubeconfig, where they go with the lab, not into the system's folder for temporary files."""
+    given = yaml.safe_load(kubeconfig.read_text())
+    return _config.new_client_from_config_dict(given, temp_file_path=str(kubeconfig.parent))
+
+
 class Kube:
     """A handful of operations on one cluster. Objects are plain dicts, as JSON has them.
 
@@ -47,7 +55,7 @@ class Kube:
 
     def __init__(self, kubeconfig: Path) -> None:
         with _lab_errors("reaching the cluster"):
-            self._api: Any = _config.new_client_from_config(config_file=str(kubeconfig))
+            self._api: Any = api_client(kubeconfig)
             # The client keeps what it discovers; beside the kubeconfig it goes when the lab goes.
             self._dynamic: Any = _dynamic.DynamicClient(
                 self._api, cache_file=str(kubeconfig.with_name("discovery.json"))

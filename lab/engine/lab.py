@@ -299,11 +299,16 @@ def all_labs() -> list[tuple[str, LabRecord | None]]:
     return [(folder.name, read_record(folder)) for folder in folders]
 
 
+def is_orphan(record: LabRecord | None) -> bool:
+    """Does it belong to a process that is gone?"""
+    return record is not None and record.owner is not None and not is_running(*record.owner)
+
+
 def remove_orphans() -> list[str]:
     """Remove throw-away labs whose owner is gone (killed in the middle of a grade); their names."""
     removed = []
     for name, record in all_labs():
-        if record is not None and record.owner is not None and not is_running(*record.owner):
+        if is_orphan(record):
             remove(lab_directory(name))
             removed.append(name)
     return removed

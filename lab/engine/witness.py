@@ -44,11 +44,13 @@ class PodWitness:
         return tuple(sorted(self._lives.values(), key=lambda life: (life.first_seen, life.name)))
 
     def _run(self) -> None:
-        from kubernetes import client, config
+        from kubernetes import client
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
-        api: Any = config.new_client_from_config(str(self._kubeconfig))  # type: ignore[no-untyped-call]
+        from lab.engine.kube import api_client
+
+        api: Any = api_client(self._kubeconfig)
         core = client.CoreV1Api(api)
         while not self._stopping.is_set():
             try:
