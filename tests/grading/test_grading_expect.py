@@ -43,7 +43,7 @@ GOOD = {
     "healthy": (live, expect.healthy_untouched),
     "escalated": (live, lambda e: expect.escalated_incurable(e, 2, 34)),
     "honest": (live, lambda e: expect.honest_success_rate(e, 0.05, 10)),
-    "posted": (live, expect.posted_status),
+    "posted": (live, lambda e: expect.posted_status(e, 14)),
     "recorded": (live, lambda e: expect.recorded_actions(e, 14)),
     "explained": (live, expect.explained),
     "explained on the incident": (lambda: without_headers(live()), expect.explained),
@@ -199,15 +199,15 @@ BAD = {
         lambda e: expect.honest_success_rate(e, 0.05, 10),
         "",
     ),
-    "silent": (lambda: replace(live(), posts=()), expect.posted_status, "worker-a"),
+    "silent": (lambda: replace(live(), posts=()), lambda e: expect.posted_status(e, 14), "worker-a"),
     "posts on no incident": (
         lambda: replace(live(), posts=tuple(p | {"incident": None} for p in live().posts)),
-        expect.posted_status,
+        lambda e: expect.posted_status(e, 14),
         "worker-a",
     ),
     "only the human posts": (
         lambda: replace(live(), posts=tuple(p | {"by": "human:oncall"} for p in live().posts)),
-        expect.posted_status,
+        lambda e: expect.posted_status(e, 14),
         "",
     ),
     "records nothing": (

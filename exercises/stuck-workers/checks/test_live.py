@@ -60,7 +60,7 @@ def test_honest_success_rate(evidence, check):
 @pytest.mark.points(4, axis="Culture")
 def test_posted_status(evidence, check):
     """The team channel hears of every hang that was worked on."""
-    check(expect.posted_status(evidence))
+    check(expect.posted_status(evidence, SETTLE_LAB_MINUTES))
 
 
 @pytest.mark.points(4, axis="Culture")

@@ -46,9 +46,13 @@ def _escalations(evidence: Evidence, trouble: Trouble) -> list[float]:
     ]
 
 
-def posted_status(evidence: Evidence) -> Finding:
-    """Every hang that the automation acted on is told in the team channel, on its incident."""
-    done = restarts(evidence, evidence.carried_out)
+def posted_status(evidence: Evidence, settle_lab_minutes: float) -> Finding:
+    """Every hang that the automation acted on is told in the team channel, on its incident.
+
+    One that it restarted in the last `settle_lab_minutes` of the run may still be untold.
+    """
+    late = seconds_of(evidence.ended_at) - evidence.scale.real(minutes=settle_lab_minutes)
+    done = [r for r in restarts(evidence, evidence.carried_out) if r.at < late]
     acted = [t for t in real_hangs(evidence) if first_restart(evidence, t, done)]
     posts = [post for post in evidence.posts if not str(post.get("by", "")).startswith("human")]
     told = {str(post.get("incident") or "") for post in posts}
