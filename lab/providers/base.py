@@ -37,6 +37,9 @@ class Provider(Protocol):
     name: str
     capabilities: Capabilities
 
+    def check(self) -> None:
+        """Raise NotReadyError, with the way to get it, when something that it needs is not installed."""
+
     def create(self, directory: Path) -> Cluster:
         """Start a cluster and return when its API answers. Undoes itself when it fails.
 

@@ -25,6 +25,7 @@ BLOCKS = range(10, 250)
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 30.0
+_LOG_HINT = "lab up --retain keeps what there is of the lab; then lab logs cluster shows the whole story"
 
 
 class LocalProvider:
@@ -97,14 +98,14 @@ class LocalProvider:
                 if _taken(block):
                     return None
                 raise ProviderError(
-                    f"localkube ended while starting:\n{self.log_tail(directory, 8)}",
-                    hint=f"the whole log is {_log_file(directory)}",
+                    f"localkube ended while starting: {self.log_tail(directory, 1)}",
+                    hint=_LOG_HINT,
                 )
             if time.monotonic() > deadline:
                 terminate(pid, started, 1.0)
                 raise ProviderError(
-                    f"localkube was not ready within {START_SECONDS:.0f} s:\n{self.log_tail(directory, 8)}",
-                    hint=f"the whole log is {_log_file(directory)}",
+                    f"localkube was not ready within {START_SECONDS:.0f} s: {self.log_tail(directory, 1)}",
+                    hint=_LOG_HINT,
                 )
             interrupt.check()
             Event().wait(0.01)
