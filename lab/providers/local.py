@@ -36,11 +36,12 @@ class LocalProvider:
         service_addresses_reachable=True, memory_limits=True, network_policy=False, isolated_processes=False
     )
 
-    def create(self, directory: Path) -> Cluster:
+    def check(self) -> None:
         if installed_prometheus() is None:
-            raise NotReadyError(
-                "Prometheus is not installed", hint="lab setup fetches it into the lab's cache"
-            )
+            raise NotReadyError("Prometheus is not installed", hint="lab setup fetches it into the cache")
+
+    def create(self, directory: Path) -> Cluster:
+        self.check()
         self.delete(directory)
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)
