@@ -107,6 +107,10 @@ class Output:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.finished = True
+            raise LabError(f"standard output cannot be written: {error.strerror}") from error
 
 
 class Bar:

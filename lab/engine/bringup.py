@@ -21,9 +21,9 @@ from lab.core import interrupt
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import data_root
 from lab.engine.clients import wait_until
-from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, provider_of, write_record
+from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, labs_home, provider_of, write_record
 from lab.engine.settings import LabSettings
-from lab.errors import ConfigError, DeadlineExceeded
+from lab.errors import ConfigError, DeadlineExceeded, NotReadyError
 from lab.kube.kubeconfig import kubeconfig_dict
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.pki import new_authority
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lab.engine.kube import Kube
 
 READY_SECONDS = 60.0
+NEEDED_BYTES = 200 * 1024 * 1024
 ACTOR = "automation"
 DATABASE_USER = "shop"
 
@@ -65,13 +66,14 @@ def bring_up(
     throw_away: the lab belongs to this process, and the next lab command removes it when this process has
     died. retain: leave a failed lab for a look; otherwise nothing is left of it.
 
-    Raises ProviderError, LabError, and DeadlineExceeded naming each part that is not ready and its last
-    log line.
+    Raises NotReadyError when something is missing, ProviderError, LabError, and DeadlineExceeded naming each
+    part that is not ready and its last log line.
     """
     directory = lab_directory(settings.name)
     provider = provider_of(settings.provider)
     owner = (os.getpid(), process_started(os.getpid())) if throw_away else None
     record = LabRecord(settings, rfc3339(SystemClock().now()), {}, owner)
+    _check_space(labs_home())
     with interrupt.held():  # so that no process is started whose number is not yet on record
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,17 @@ def bring_up(
                 provider.delete(directory)
                 shutil.rmtree(directory, ignore_errors=True)
             raise
+
+
+def _check_space(home: Path) -> None:
+    """Raise NotReadyError when the disk has no room for a lab."""
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if free < NEEDED_BYTES:
+        raise NotReadyError(
+            f"only {free >> 20} MiB are free at {home}, and a lab needs {NEEDED_BYTES >> 20} MiB",
+            hint="free some space, or choose another folder with LAB_HOME",
+        )
 
 
 def _bring_up(
