@@ -7,22 +7,24 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
 
 from lab.kube.objects import KubeObject
 from lab.kube.quantity import parse_quantity
 from lab.localkube.images.launch import Launch, StartError, UnknownImage
 from lab.localkube.images.launcher import Process
 from lab.localkube.kubelet.backoff import Backoff
-from lab.localkube.kubelet.checks import Target, check
+from lab.localkube.kubelet.checks import Target
 from lab.localkube.kubelet.context import PodContext
 from lab.localkube.kubelet.executing import run_beside
+from lab.localkube.kubelet.hooks import Hooks
 from lab.localkube.kubelet.logs import ContainerLog, rotated, tail
 from lab.localkube.kubelet.pipes import OutputPipe
 from lab.localkube.kubelet.podfields import MissingReference, PodPlace
 from lab.localkube.kubelet.probes import run_probes
 from lab.localkube.kubelet.resolving import resolve_container, termination_file
 from lab.localkube.kubelet.status import ContainerStatus
+from lab.localkube.kubelet.stopping import Stopping
 from lab.localkube.kubelet.usage import Usage, tree_usage
 from lab.localkube.kubelet.volumes import PodVolumes
 from lab.localkube.kubelet.waiting import end, first_of
@@ -32,8 +34,6 @@ log = logging.getLogger(__name__)
 MAX_PROCESSES = 1024
 """A container with more processes than this is killed: it would take the machine with it."""
 MESSAGE_LIMIT = 4096
-AFTER_PRE_STOP = 2.0
-"""Seconds that a container has for itself even when its preStop hook used up the grace, as upstream."""
 
 
 class ContainerWorker:
@@ -67,11 +67,7 @@ class ContainerWorker:
         self._field = f"spec.{field}{{{spec['name']}}}"
         self._backoff = Backoff(context.node.backoff)
         self._ended_at: float | None = None
-        self._stop = asyncio.Event()
-        self._condemned = asyncio.Event()
-        self._condemned_grace: float | None = None
-        self._deadline = float("inf")
-        self._deadline_moved = asyncio.Event()
+        self._stopping = Stopping(context.node.clock)
         self._out_of_memory = False
         self._started_at = ""
 
@@ -96,7 +92,7 @@ class ContainerWorker:
 
     async def run(self) -> None:
         """Run until the policy or `stop` ends it."""
-        while not self._stop.is_set() and not self.finished():
+        while not self._stopping.for_good and not self.finished():
             if not await self._wait_back_off():
                 return
             launch = await self._prepare()
@@ -110,9 +106,7 @@ class ContainerWorker:
 
     def request_stop(self, grace: float) -> None:
         """Ask it to end within `grace` seconds and not to start again. May be repeated with less grace."""
-        self._deadline = min(self._deadline, self._node.clock.monotonic() + grace)
-        self._deadline_moved.set()
-        self._stop.set()
+        self._stopping.request(grace)
 
     async def _wait_back_off(self) -> bool:
         """Wait for the next start's time; False when it is to stop instead."""
@@ -129,8 +123,8 @@ class ContainerWorker:
                 "BackOff",
                 f"Back-off restarting failed container {self.name} in pod {self._context.title}",
             )
-            await first_of(clock, left, self._stop.wait())
-            if self._stop.is_set():
+            await first_of(clock, left, self._stopping.requested())
+            if self._stopping.for_good:
                 return False
         elif "terminated" in self.status.state:
             self.status.last_state = self.status.state
@@ -142,7 +136,7 @@ class ContainerWorker:
         """Resolve image and references, again and again until it works; None when it is to stop."""
         delay = self._node.backoff.base
         pulled = False
-        while not self._stop.is_set():
+        while not self._stopping.for_good:
             try:
                 image = self._node.images.resolve(self.spec["image"])
                 resolved = resolve_container(self._context, self.spec, self._volumes, self._place)
@@ -161,7 +155,9 @@ class ContainerWorker:
             except (StartError, OSError) as error:
                 self._wait_state("CreateContainerError", str(error))
                 self._event("Warning", "Failed", f"Error: {error}")
-            await first_of(self._node.clock, delay, self._stop.wait(), self._context.references.wait())
+            await first_of(
+                self._node.clock, delay, self._stopping.requested(), self._context.references.wait()
+            )
             delay = min(delay * 2, self._node.backoff.cap)
         return None
 
@@ -178,8 +174,7 @@ class ContainerWorker:
 
     async def _run_once(self, launch: Launch) -> None:
         """One run, from the start of the process to the record of its end. Raises StartError."""
-        self._condemned.clear()
-        self._condemned_grace = None
+        self._stopping.begin_run()
         self._out_of_memory = False
         self.log = self._open_log()
         output = OutputPipe(self.log.write)
@@ -200,7 +195,7 @@ class ContainerWorker:
         self._node.ledger.add(process.pid)
         self._event("Normal", "Created", f"Created container: {self.name}")
         try:
-            code = await self._attend(process)
+            code = await self._attend(process, launch)
         except asyncio.CancelledError:
             process.kill()
             raise
@@ -215,76 +210,37 @@ class ContainerWorker:
             reason = "OOMKilled"
         self._ended(code, reason, self._termination_message(code))
 
-    async def _attend(self, process: Process) -> int:
+    async def _attend(self, process: Process, launch: Launch) -> int:
         """See a process through to its end; its exit code."""
+        clock = self._node.clock
         exited = asyncio.ensure_future(process.wait())
         probing: asyncio.Task[None] | None = None
         self._started_at = self._node.now()
+        target = Target(self._place.pod_ip, self.spec, self._execute)
+        hooks = Hooks(target, clock, lambda reason, message: self._event("Warning", reason, message))
         try:
-            if await self._post_start(process, exited):
-                self.status.state = {"running": {"startedAt": self._started_at}}
-                self.status.container_id = f"localkube://{process.pid}-{self.status.restart_count}"
-                self._event("Normal", "Started", f"Started container {self.name}")
-                self._context.changed()
-                target = Target(self._place.pod_ip, self.spec, self._execute)
-                probing = asyncio.create_task(run_probes(target, self, self._node.clock))
-            await first_of(self._node.clock, None, exited, self._stop.wait(), self._condemned.wait())
+            well = await hooks.post_start(exited, self._stopping)
+            if well:
+                self._now_running(process)
+                probing = asyncio.create_task(run_probes(target, self, clock))
+            elif well is False:
+                self._stopping.condemn(None)
+            await self._stopping.wanted(exited)
             if not exited.done():
-                await self._kill(process, exited)
+                if self._stopping.for_good:
+                    self._event("Normal", "Killing", f"Stopping container {self.name}")
+                grace = float(self._context.pod["spec"].get("terminationGracePeriodSeconds", 30))
+                pre_stop = partial(hooks.pre_stop, exited=exited) if hooks.has_pre_stop else None
+                await self._stopping.end(process, exited, launch.stop_signal, grace, pre_stop)
             return exited.result()
         finally:
             await end(probing)
 
-    async def _post_start(self, process: Process, exited: asyncio.Future[int]) -> bool:
-        hook = (self.spec.get("lifecycle") or {}).get("postStart")
-        if not hook:
-            return True
-        target = Target(self._place.pod_ip, self.spec, self._execute)
-        task = asyncio.ensure_future(check(hook, target, 3600.0))
-        await first_of(self._node.clock, None, task, exited, self._stop.wait())
-        if task.done() and task.result().ok:
-            return True
-        if task.done():
-            self._event("Warning", "FailedPostStartHook", f"PostStartHook failed: {task.result().message}")
-            self.condemn("", None)
-        await end(task)
-        return False
-
-    async def _kill(self, process: Process, exited: asyncio.Future[int]) -> None:
-        """preStop, the stop signal, and when the grace is over SIGKILL."""
-        clock = self._node.clock
-        limit = float("inf")
-        if self._stop.is_set():
-            self._event("Normal", "Killing", f"Stopping container {self.name}")
-        else:
-            grace = self._condemned_grace
-            if grace is None:
-                grace = float(self._context.pod["spec"].get("terminationGracePeriodSeconds", 30))
-            limit = clock.monotonic() + grace
-        least = 0.0
-        hook = (self.spec.get("lifecycle") or {}).get("preStop")
-        left = min(limit, self._deadline) - clock.monotonic()
-        if hook and left > 0:
-            await self._pre_stop(hook, left, exited)
-            least = clock.monotonic() + AFTER_PRE_STOP
-        if self.launch is not None:
-            process.signal(self.launch.stop_signal)
-        while not exited.done():
-            self._deadline_moved.clear()
-            left = max(least, min(limit, self._deadline)) - clock.monotonic()
-            if left <= 0:
-                process.kill()
-                await exited
-                return
-            await first_of(clock, left, exited, self._deadline_moved.wait())
-
-    async def _pre_stop(self, hook: dict[str, Any], seconds: float, exited: asyncio.Future[int]) -> None:
-        target = Target(self._place.pod_ip, self.spec, self._execute)
-        task = asyncio.ensure_future(check(hook, target, seconds))
-        await first_of(self._node.clock, seconds, task, exited)
-        if task.done() and not task.result().ok:
-            self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {task.result().message}")
-        await end(task)
+    def _now_running(self, process: Process) -> None:
+        self.status.state = {"running": {"startedAt": self._started_at}}
+        self.status.container_id = f"localkube://{process.pid}-{self.status.restart_count}"
+        self._event("Normal", "Started", f"Started container {self.name}")
+        self._context.changed()
 
     async def _execute(self, command: list[str]) -> tuple[int, str]:
         """A hook's or probe's command."""
@@ -375,10 +331,8 @@ class ContainerWorker:
 
     def condemn(self, kind: str, grace: float | None) -> None:
         """ProbeListener."""
-        self._condemned_grace = grace
-        if kind:
-            self._event("Normal", "Killing", f"Container {self.name} failed {kind} probe, will be restarted")
-        self._condemned.set()
+        self._event("Normal", "Killing", f"Container {self.name} failed {kind} probe, will be restarted")
+        self._stopping.condemn(grace)
 
 
 def _duration(seconds: float) -> str:
