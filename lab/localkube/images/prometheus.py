@@ -32,7 +32,7 @@ def find_prometheus() -> Path:
     for candidate in candidates:
         if candidate and os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return Path(candidate)
-    raise StartError("Prometheus is not installed: run `lab doctor`, or set LAB_PROMETHEUS to its binary")
+    raise StartError("Prometheus is not installed: run `lab setup`, or set LAB_PROMETHEUS to its binary")
 
 
 class PrometheusRunner:

@@ -15,6 +15,7 @@ from lab.localkube.images.images import Images
 from lab.localkube.images.launch import ContainerInput, StartError
 from lab.localkube.images.prometheus import PrometheusRunner, find_prometheus
 
+INSTALLED = os.environ.get("LAB_PROMETHEUS")
 ADDRESS = f"127.98.{os.getpid() % 199 + 1}.7"
 CONFIG = """
 global: {scrape_interval: 1s}
@@ -61,7 +62,7 @@ def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ContainerInput
 def test_discovery_gets_the_kubeconfig_and_names_their_place(
     container: ContainerInput, tmp_path: Path
 ) -> None:
-    launch = PrometheusRunner().launch(container, ())
+    launch = PrometheusRunner().launch(container, (), ())
     options = dict(argument.partition("=")[::2] for argument in launch.argv[1:])
     assert options["--web.listen-address"] == f"{ADDRESS}:9090"
     assert options["--storage.tsdb.path"] == str(container.directory / "data")
@@ -81,20 +82,20 @@ def test_an_address_of_all_interfaces_becomes_the_pods(container: ContainerInput
         **{f: getattr(container, f) for f in container.__slots__}
         | {"args": [f"--web.listen-address={given}"]}
     )
-    assert f"--web.listen-address={ADDRESS}:9999" in PrometheusRunner().launch(other, ()).argv
+    assert f"--web.listen-address={ADDRESS}:9999" in PrometheusRunner().launch(other, (), ()).argv
 
 
 def test_a_missing_configuration_is_a_start_error(container: ContainerInput) -> None:
     (container.mounts["/etc/prometheus"] / "prometheus.yml").unlink()
     with pytest.raises(StartError, match=r"cannot read --config\.file"):
-        PrometheusRunner().launch(container, ())
+        PrometheusRunner().launch(container, (), ())
 
 
 def test_without_a_binary_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LAB_PROMETHEUS", "/nowhere")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("LAB_CACHE", str(tmp_path))
-    with pytest.raises(StartError, match="run `lab doctor`"):
+    with pytest.raises(StartError, match="run `lab setup`"):
         find_prometheus()
 
 
@@ -102,6 +103,8 @@ async def test_the_real_binary_starts_and_is_ready(
     container: ContainerInput, images: Images, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LAB_PROMETHEUS")
+    if INSTALLED:
+        monkeypatch.setenv("LAB_PROMETHEUS", INSTALLED)
     try:
         find_prometheus()
     except StartError as error:
@@ -111,7 +114,7 @@ async def test_the_real_binary_starts_and_is_ready(
         f"  static_configs: [{{targets: ['{ADDRESS}:9090']}}]\n"
     )
     runs = Runs(images.launcher, tmp_path)
-    process, output = await runs.start(PrometheusRunner().launch(container, ()))
+    process, output = await runs.start(PrometheusRunner().launch(container, (), ()))
 
     def up() -> bool:
         assert process.exit_code is None, output.read_text()
