@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,10 +13,19 @@ import typer
 from lab.cli import chaos, doctor, exercises, grading, lifecycle, runs, story
 from lab.cli.output import OUTPUT, fail
 from lab.core import interrupt
-from lab.errors import LabError, UsageError
+from lab.errors import LabError, NotReadyError, UsageError
 from lab.version import __version__
 
 INTERRUPTED = 130
+_ENVIRONMENT = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOENT,
+    errno.ENOTDIR,
+}
 
 # Typer may carry a click of its own; its public BadParameter leads to the base of all usage errors.
 _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -93,8 +104,9 @@ def _usage(error: Any) -> LabError:
 
 def _system(error: OSError) -> LabError:
     """A full disk, a read-only folder, a missing right: the user's to mend, so no traceback."""
-    where = f": {error.filename}" if error.filename else ""
-    return LabError(
+    where = f": {Path(error.filename).absolute()}" if isinstance(error.filename, str) else ""
+    kind = NotReadyError if error.errno in _ENVIRONMENT else LabError
+    return kind(
         f"{error.strerror or error}{where}",
         hint="LAB_HOME, LAB_CACHE and LAB_RESULTS choose other folders; lab doctor checks them",
     )

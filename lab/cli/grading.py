@@ -11,7 +11,7 @@ import typer
 from lab import catalog
 from lab.cli import exercises as exercise_commands
 from lab.cli import workspaces
-from lab.cli.options import DEFAULT_NAME, Json, Name, Seed
+from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
 from lab.core.exercise import Exercise
 from lab.core.places import results_home
@@ -63,6 +63,7 @@ def grade(
     seed: Seed = 1,
     group: Groups = None,
     serial: Serial = False,
+    hour: Hour = "60s",
     again: Annotated[str, typer.Option("--again", help="Judge a kept run again, without running it.")] = "",
     json: Json = False,
 ) -> None:
@@ -73,7 +74,7 @@ def grade(
         made = regrade(found, folder)
     else:
         source = _graded_folder(found, workspace, solution)
-        made, folder = run_grade(found, source, seed=seed, only=group, parallel=not serial)
+        made, folder = run_grade(found, source, seed=seed, only=group, parallel=not serial, hour=span(hour))
     publish(found, made, folder)
     show(grade_table(made))
     show(scorecard_table(made))
@@ -98,6 +99,7 @@ def run_grade(
     seed: int,
     only: list[str] | None = None,
     parallel: bool = True,
+    hour: float = 60.0,
     title: str = "grade",
 ) -> tuple[Grade, Path]:
     """Run the groups with progress; the grade and its folder."""
@@ -111,6 +113,7 @@ def run_grade(
             seed=seed,
             only=only,
             parallel=parallel,
+            hour_seconds=hour,
             on_progress=bar.of_group,
         )
     return made, results_home() / made.run

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli.options import DEFAULT_NAME, Json, Name, Seed, span
+from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
 from lab.core import interrupt
 from lab.engine import bringup
@@ -28,7 +28,6 @@ PARTS = {
 Toil = Annotated[
     str, typer.Option("--toil", help="recurring: workers hang at seeded times. off: only by lab break.")
 ]
-Hour = Annotated[str, typer.Option("--hour", help="Real length of a lab hour, such as 60s.")]
 Provider = Annotated[str, typer.Option("--provider", envvar="LAB_PROVIDER", help="Where the cluster runs.")]
 Retain = Annotated[bool, typer.Option("--retain", help="Keep a lab that did not come up, for a look.")]
 
@@ -111,6 +110,8 @@ def down(
     for each in names:
         interrupt.check()
         directory = labs.lab_directory(each)
+        if not directory.exists():
+            continue
         with labs.exclusive(directory):
             if directory.exists():
                 labs.remove(directory)

@@ -23,7 +23,7 @@ Json = Annotated[
 ]
 Name = Annotated[str, typer.Option("--name", envvar="LAB_NAME", help="Which lab, where several run.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Chooses victims, names and times.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Hour = Annotated[str, typer.Option("--hour", help="Real length of a lab hour, such as 60s.")]
 
 
 def span(text: str) -> float:
