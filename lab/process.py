@@ -213,8 +213,8 @@ def _sessions(leaders: Collection[int]) -> list[psutil.Process]:
     members = []
     for pid in psutil.pids():
         try:
-            if os.getsid(pid) in leaders:
-                members.append(psutil.Process(pid))
+            if os.getsid(pid) in leaders and _runs(process := psutil.Process(pid)):
+                members.append(process)
         except (OSError, psutil.Error):
             continue
     return members

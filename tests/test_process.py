@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from lab.errors import ProviderError
-from lab.process import RunError, is_running, process_started, run, start_daemon, terminate
+from lab.process import RunError, is_running, kill_sessions, process_started, run, start_daemon, terminate
 
 WAIT = "import signal; signal.pause()"
 STUBBORN = (
@@ -118,3 +118,38 @@ def test_terminate_of_a_gone_process_says_so() -> None:
     assert not terminate(pid, started, grace=0)
     with pytest.raises(ProviderError, match="does not exist"):
         process_started(pid)
+
+
+ORPHAN = f"""
+import os, subprocess, sys
+left = subprocess.Popen([sys.executable, "-c", "{WAIT}"])
+print("up", left.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_members_of_a_session_end_after_their_leader(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    leader = start_daemon([sys.executable, "-c", ORPHAN], log=log)
+    os.waitpid(leader, 0)
+    orphan = int(log.read_text().split()[1])
+    assert psutil.pid_exists(orphan)
+    assert kill_sessions([leader]) == 1
+    assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+    assert kill_sessions([leader]) == 0
+
+
+def test_a_zombie_that_nobody_takes_is_not_waited_for(tmp_path: Path) -> None:
+    holder = (
+        "import signal, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: child.kill())\n"
+        "print('up', flush=True)\n"
+        "while True: signal.pause()\n"
+    )
+    log = tmp_path / "log"
+    pid = start_daemon([sys.executable, "-c", holder], log=log)
+    started = process_started(pid)
+    _until_logged(log, pid)
+    assert terminate(pid, started, grace=0.3)
+    assert not is_running(pid, started)

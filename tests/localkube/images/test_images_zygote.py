@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -155,6 +156,29 @@ async def test_nothing_survives_a_killed_parent() -> None:
     parent.wait()
     parent.stdout.close()
     await until(lambda: not any(alive(pid) for pid in pids), "all descendants end", seconds=2)
+
+
+async def test_the_labs_own_programs_end_with_their_code_and_say_all(runs: Runs) -> None:
+    process, output = await runs.python("-m", "lab.localkube", "--block", "x")
+    assert await process.wait() == 2
+    assert "invalid int value" in output.read_text()
+    process, output = await runs.python("-m", "lab.localkube", "--help")
+    assert await process.wait() == 0
+    assert "--ready-file" in output.read_text()
+
+
+async def test_a_launcher_that_is_closed_while_it_starts_leaves_no_zygote() -> None:
+    launcher = Launcher()
+    started: list[int] = []
+    ended: list[int] = []
+    launcher.on_start, launcher.on_end = started.append, ended.append
+    starting = asyncio.create_task(launcher.start())
+    await until(lambda: started, "a zygote starts")
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await launcher.close()
+    assert ended == started
+    assert not alive(started[0])
 
 
 async def test_many_at_once_all_end_and_are_told_apart(runs: Runs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -35,6 +36,21 @@ async def test_a_stopped_kubelet_leaves_no_process_and_the_next_restarts_the_pod
     assert pod["status"]["podIP"] != address
     assert await bench.log("kept", previous=True) == "up\n"
     await bench.until_phase("once", "Failed")
+    await bench.close()
+
+
+async def test_a_stopped_kubelet_does_not_wait_for_pods_that_do_not_want_to_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.start()
+    deaf = python("import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True); signal.pause()")
+    hook = {"lifecycle": {"preStop": {"sleep": {"seconds": 3600}}}}
+    bench.pod("deaf", {**deaf, **hook}, terminationGracePeriodSeconds=3600)
+    await bench.until_ready("deaf")
+    await bench.until_said("deaf")
+    process = bench.kubelet._pod("default", "deaf").containers["main"].process
+    assert process is not None
+    await asyncio.wait_for(bench.stop(), 60)
+    assert not psutil.pid_exists(process.pid)
     await bench.close()
 
 
