@@ -11,7 +11,7 @@ from functools import partial
 
 from lab.kube.objects import KubeObject
 from lab.kube.quantity import parse_quantity
-from lab.localkube.images.launch import Launch, StartError, UnknownImage
+from lab.localkube.images.launch import Launch, StartError
 from lab.localkube.images.launcher import Process
 from lab.localkube.kubelet.backoff import Backoff
 from lab.localkube.kubelet.checks import Target
@@ -20,7 +20,8 @@ from lab.localkube.kubelet.executing import run_beside
 from lab.localkube.kubelet.hooks import Hooks
 from lab.localkube.kubelet.logs import ContainerLog, rotated, tail
 from lab.localkube.kubelet.pipes import OutputPipe
-from lab.localkube.kubelet.podfields import MissingReference, PodPlace
+from lab.localkube.kubelet.podfields import PodPlace
+from lab.localkube.kubelet.preparing import Preparation
 from lab.localkube.kubelet.probes import run_probes
 from lab.localkube.kubelet.resolving import resolve_container, termination_file
 from lab.localkube.kubelet.status import ContainerStatus
@@ -133,44 +134,16 @@ class ContainerWorker:
         return True
 
     async def _prepare(self) -> Launch | None:
-        """Resolve image and references, again and again until it works; None when it is to stop."""
-        delay = self._node.backoff.base
-        pulled = False
-        while not self._stopping.for_good:
-            try:
-                image = self._node.images.resolve(self.spec["image"])
-                resolved = resolve_container(self._context, self.spec, self._volumes, self._place)
-                launch = image.launch(resolved)
-                self.rewrite = resolved.rewrite
-                self._event(
-                    "Normal", "Pulled", f'Container image "{self.spec["image"]}" already present on machine'
-                )
-                return launch
-            except UnknownImage as error:
-                self._image_failed(str(error), first=not pulled)
-                pulled = True
-            except MissingReference as error:
-                self._wait_state("CreateContainerConfigError", str(error))
-                self._event("Warning", "Failed", f"Error: {error}")
-            except (StartError, OSError) as error:
-                self._wait_state("CreateContainerError", str(error))
-                self._event("Warning", "Failed", f"Error: {error}")
-            await first_of(
-                self._node.clock, delay, self._stopping.requested(), self._context.references.wait()
-            )
-            delay = min(delay * 2, self._node.backoff.cap)
-        return None
-
-    def _image_failed(self, why: str, *, first: bool) -> None:
-        image = self.spec["image"]
-        if first:
-            self._wait_state("ErrImagePull", why)
-            self._event("Warning", "Failed", f'Failed to pull image "{image}": {why}')
-            self._event("Warning", "Failed", "Error: ErrImagePull")
-        else:
-            self._wait_state("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {why}')
-            self._event("Normal", "BackOff", f'Back-off pulling image "{image}"')
-            self._event("Warning", "Failed", "Error: ImagePullBackOff")
+        """The process that it is to be; None when it is to stop instead."""
+        resolve = partial(resolve_container, self._context, self.spec, self._volumes, self._place)
+        image = str(self.spec["image"])
+        preparation = Preparation(self._context, image, resolve, self._wait_state, self._event)
+        prepared = await preparation.run(self._stopping)
+        if prepared is None:
+            return None
+        launch, resolved = prepared
+        self.rewrite = resolved.rewrite
+        return launch
 
     async def _run_once(self, launch: Launch) -> None:
         """One run, from the start of the process to the record of its end. Raises StartError."""
@@ -183,8 +156,9 @@ class ContainerWorker:
             process = await self._node.images.launcher.spawn(
                 launch, stdin=null, stdout=output.descriptor, stderr=output.descriptor
             )
-        except StartError as error:
-            self.log.write(f"{error}\n".encode())
+        except BaseException as error:
+            if isinstance(error, StartError):
+                self.log.write(f"{error}\n".encode())
             await output.drained()
             self.log.close()
             raise

@@ -1,0 +1,66 @@
+"""Before a container starts: its image and all that it refers to must resolve. It is tried until they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab.localkube.images.launch import ContainerInput, Launch, StartError, UnknownImage
+from lab.localkube.kubelet.context import PodContext
+from lab.localkube.kubelet.podfields import MissingReference
+from lab.localkube.kubelet.stopping import Stopping
+from lab.localkube.kubelet.waiting import first_of
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """One container's way to a process.
+
+    resolve: the container's input; raises MissingReference. waiting: puts (reason, message) into its status.
+    event: records (type, reason, message).
+    """
+
+    context: PodContext
+    image: str
+    resolve: Callable[[], ContainerInput]
+    waiting: Callable[[str, str], None]
+    event: Callable[[str, str, str], None]
+
+    async def run(self, stopping: Stopping) -> tuple[Launch, ContainerInput] | None:
+        """Try until it works, sooner when a ConfigMap or Secret changes; None when it is to stop."""
+        node = self.context.node
+        delay = node.backoff.base
+        pulled = False
+        while not stopping.for_good:
+            try:
+                image = node.images.resolve(self.image)
+                resolved = self.resolve()
+                launch = image.launch(resolved)
+                text = f'Container image "{self.image}" already present on machine'
+                self.event("Normal", "Pulled", text)
+                return launch, resolved
+            except UnknownImage as error:
+                self._image_failed(str(error), first=not pulled)
+                pulled = True
+            except MissingReference as error:
+                self._failed("CreateContainerConfigError", str(error))
+            except (StartError, OSError) as error:
+                self._failed("CreateContainerError", str(error))
+            await first_of(node.clock, delay, stopping.requested(), self.context.references.wait())
+            delay = min(delay * 2, node.backoff.cap)
+        return None
+
+    def _failed(self, reason: str, why: str) -> None:
+        self.waiting(reason, why)
+        self.event("Warning", "Failed", f"Error: {why}")
+
+    def _image_failed(self, why: str, *, first: bool) -> None:
+        if first:
+            self.waiting("ErrImagePull", why)
+            self.event("Warning", "Failed", f'Failed to pull image "{self.image}": {why}')
+            self.event("Warning", "Failed", "Error: ErrImagePull")
+        else:
+            why = f'Back-off pulling image "{self.image}": ErrImagePull: {why}'
+            self.waiting("ImagePullBackOff", why)
+            self.event("Normal", "BackOff", f'Back-off pulling image "{self.image}"')
+            self.event("Warning", "Failed", "Error: ImagePullBackOff")
