@@ -25,6 +25,8 @@ PARTS = {
     "prometheus": "lab-system", "automation": "automation",
 }  # fmt: skip
 
+SHORTEST_HOUR = 5.0
+
 Toil = Annotated[
     str, typer.Option("--toil", help="recurring: workers hang at seeded times. off: only by lab break.")
 ]
@@ -55,6 +57,10 @@ def up(
     if toil not in ("recurring", "off"):
         raise UsageError(f"--toil is recurring or off, not {toil!r}")
     settings = LabSettings(name, seed, span(hour), provider, toil)
+    if settings.hour_seconds < SHORTEST_HOUR:
+        raise UsageError(
+            f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"
+        )
     labs.remove_orphans()
     with labs.exclusive(labs.lab_directory(name)):
         existing = running(name)

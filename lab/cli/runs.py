@@ -51,7 +51,7 @@ def run(
     automation = lab.run_automation(folder, mode, by=who())
     ended = early_end(lab)
     if ended is not None:
-        OUTPUT.text(f"{automation.name} was started in {mode.value} mode, but its program ends: {ended}")
+        OUTPUT.text(f"{automation.name} was started in {mode.value} mode, but its program has ended already")
         for line in last_words(lab):
             OUTPUT.say(f"  {line}")
         OUTPUT.next_step("lab logs automation", "lab stop", "lab run once it is mended")

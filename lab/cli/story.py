@@ -22,6 +22,8 @@ from lab.reports.journal import RunJournal
 from lab.reports.text import Table, grade_table, ledger_table, scorecard_table, shadow_table
 
 EXERCISE = "stuck-workers"
+HOUR_SECONDS = 40.0
+"""A demo's lab hour is shorter than usual; every window and delay follows it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +53,7 @@ def _demo(lab: labs.Lab, exercise: Exercise, source: Path, solution: str, seed: 
     """The story on a lab that is up."""
     _tell(1, f"Lab {lab.name!r} is up: a shop whose workers hang, its monitoring, a pager, an on-call human.")
     _tell(2, f"The automation {solution!r} meets real damage, in shadow mode and live, each on a fresh lab.")
-    grade, folder = run_grade(exercise, source, seed=seed)
+    grade, folder = run_grade(exercise, source, seed=seed, hour=HOUR_SECONDS)
     journal = publish(exercise, grade, folder)
     _what_happened(exercise, journal)
     _tell(5, "The grade, by what it did and by nothing that it says:")

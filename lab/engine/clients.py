@@ -39,11 +39,19 @@ class ServiceClient:
                 hint="lab status shows which part is down",
             ) from error
         if answer.status_code >= 400:
-            message = f"the {self.what} refused {method} {path}: {answer.status_code} {answer.text[:400]}"
-            raise (UsageError if answer.status_code in (400, 404, 422) else LabError)(message)
+            raise self._refusal(answer, method, path)
         if "json" in answer.headers.get("Content-Type", ""):
             return answer.json()
         return answer.text
+
+    def _refusal(self, answer: requests.Response, method: str, path: str) -> LabError:
+        """The lab's services say what is wrong, and the way out, as `{"error", "hint"}`."""
+        kind = UsageError if answer.status_code in (400, 404, 422) else LabError
+        try:
+            said = answer.json()
+            return kind(f"the {self.what} refused: {said['error']}", hint=str(said.get("hint") or ""))
+        except (ValueError, KeyError, TypeError):
+            return kind(f"the {self.what} refused {method} {path}: {answer.status_code} {answer.text[:400]}")
 
     def close(self) -> None:
         """Give the connections back."""

@@ -116,7 +116,7 @@ def test_a_read_only_home_is_named(lab, tmp_path):
         (tmp_path / "locked").mkdir(mode=0o500)
         target = str(tmp_path / "locked" / "home")
     ran = lab("up", LAB_HOME=target)
-    assert ran.code == 4
+    assert ran.code == 3
     assert target in ran.err
     assert "LAB_HOME" in ran.err
 
