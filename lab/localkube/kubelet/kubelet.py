@@ -40,7 +40,7 @@ VERSION = "v1.32.0"
 SAMPLE_SECONDS = 1.0
 """How often memory limits are looked at."""
 TOKEN_RENEWAL_SECONDS = 600.0
-SHUTDOWN_GRACE = 0.5
+SHUTDOWN_GRACE = 0.3
 """Seconds that pods get when the kubelet itself is stopped: their data are disposable."""
 
 
