@@ -7,9 +7,11 @@ depends on an address or the time scale, is made here.
 from __future__ import annotations
 
 import base64
+import importlib
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +41,8 @@ READY_SECONDS = 60.0
 NEEDED_BYTES = 200 * 1024 * 1024
 ACTOR = "automation"
 DATABASE_USER = "shop"
+SLOWEST = "db"
+"""The Deployment that takes longest and that others wait for: it is created first."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many parts are done, and how many there are."""
@@ -105,10 +109,14 @@ def _bring_up(
 ) -> Lab:
     manifests = load_manifests(data_root() / "clusters" / "base")
     deployments = [m for m in manifests if m["kind"] == "Deployment"]
+    deployments.sort(key=lambda m: name_of(m) != SLOWEST)
     total = len(deployments) + 2
     progress("Kubernetes API", 0, total)
+    importing = threading.Thread(target=importlib.import_module, args=("lab.engine.kube",))
+    importing.start()  # half a second of imports, spent while the cluster starts
     cluster = provider.create(directory)
-    from lab.engine.kube import Kube  # half a second of imports, spent while the cluster has long begun
+    importing.join()
+    from lab.engine.kube import Kube
 
     kube = Kube(cluster.kubeconfig)
     progress("manifests", 1, total)
