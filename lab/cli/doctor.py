@@ -45,14 +45,14 @@ def register(app: typer.Typer) -> None:
 
 
 def setup(json: Json = False) -> None:
-    """Fetch what the embedded provider needs and pip cannot bring: Prometheus."""
+    """Fetch Prometheus, which pip cannot bring."""
     binary = ensure_prometheus(OUTPUT.say)
     OUTPUT.text(f"prometheus: {binary}")
     OUTPUT.done({"prometheus": str(binary)})
 
 
 def doctor(json: Json = False) -> None:
-    """Say exactly what is missing on this machine, and how to get it."""
+    """Say what is missing on this machine, and how to get it."""
     findings = [look() for look in LOOKS]
     OUTPUT.table(
         ("", "WHAT", "FOUND"),

@@ -67,7 +67,7 @@ def grade(
     again: Annotated[str, typer.Option("--again", help="Judge a kept run again, without running it.")] = "",
     json: Json = False,
 ) -> None:
-    """Grade an automation on fresh clusters, by its effects; the grade and a report stay in ./results."""
+    """Grade an automation on fresh labs, by its effects. Grade and report stay in ./results."""
     found = catalog.exercise(exercise)
     if again:
         folder = run_folder(again)
@@ -177,7 +177,7 @@ def report(
     run: Annotated[str, typer.Argument(help="A run's name or folder; the newest one if left out.")] = "",
     json: Json = False,
 ) -> None:
-    """Write a graded run's report as one HTML file, and show the scorecard."""
+    """Show a graded run and write its report, one HTML file."""
     folder = run_folder(run)
     made = load_grade(folder)
     journal = publish(catalog.exercise(made.exercise), made, folder)
@@ -189,7 +189,7 @@ def report(
 
 
 def shadow_report(name: Name = DEFAULT_NAME, json: Json = False) -> None:
-    """What the automation would have done in this lab, against what the human did and what was true."""
+    """Compare its intents with the human and with the truth."""
     seen = observe.observe(labs.open_lab(name))
     made = make_shadow_report(seen)
     show(shadow_table(made.as_dict()))
@@ -205,7 +205,7 @@ def ledger(
     name: Name = DEFAULT_NAME,
     json: Json = False,
 ) -> None:
-    """The toil of this lab: how often, how long, hours a month, cost."""
+    """Show the toil of this lab: how often, how long, its cost."""
     lab = labs.open_lab(name)
     found = catalog.exercise(exercise)
     split = observe.split_by_mode(lab)

@@ -138,7 +138,7 @@ def reset(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Another seed than before.")] = None,
     json: Json = False,
 ) -> None:
-    """Bring a lab down and up again, fresh, with the settings that it had."""
+    """Bring a lab down and up again, with the settings it had."""
     directory = labs.lab_directory(name)
     record = labs.read_record(directory)
     settings = record.settings if record else LabSettings(name)
@@ -157,7 +157,7 @@ def status(
     everything: Annotated[bool, typer.Option("--all", help="List every lab of this machine.")] = False,
     json: Json = False,
 ) -> None:
-    """Parts and whether they are ready; mode, kill switch, open incidents, active faults."""
+    """Show the parts, mode, kill switch, incidents and faults."""
     if everything:
         _status_all()
         return
@@ -234,7 +234,7 @@ def _status_all() -> None:
 
 
 def env(name: Name = DEFAULT_NAME, json: Json = False) -> None:
-    """Print shell commands that point kubectl and your own tools at the lab: eval "$(lab env)"."""
+    """Point kubectl and your own tools at the lab. Prints shell commands: eval "$(lab env)"."""
     lab = labs.open_lab(name)
     variables = {
         "KUBECONFIG": str(lab.kubeconfig),

@@ -45,13 +45,16 @@ def run(
     name: Name = DEFAULT_NAME,
     json: Json = False,
 ) -> None:
-    """Start your automation in the lab as a pod, behind the gateway, in the given mode."""
+    """Start your automation as a pod, in shadow or live mode. All its writes go through the gateway."""
     folder = workspaces.resolve(workspace)
     lab = labs.open_lab(name)
     automation = lab.run_automation(folder, mode, by=who())
     ended = early_end(lab)
     if ended is not None:
-        OUTPUT.text(f"{automation.name} was started in {mode.value} mode, but its program has ended already")
+        why = f" ({ended.last_reason})" if ended.last_reason else ""
+        OUTPUT.text(
+            f"{automation.name} was started in {mode.value} mode, but its program has ended already{why}"
+        )
         for line in last_words(lab):
             OUTPUT.say(f"  {line}")
         OUTPUT.next_step("lab logs automation", "lab stop", "lab run once it is mended")

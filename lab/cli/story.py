@@ -37,7 +37,7 @@ def demo(
     seed: Seed = 1,
     json: Json = False,
 ) -> None:
-    """Lab up, the reference automation from shadow to live, its grade, and a report to open."""
+    """Go the whole way once, from lab up to a graded report. The reference automation plays your part."""
     exercise = catalog.exercise(EXERCISE)
     source = exercise_commands.starting_point(exercise.id, solution)
     lab, begun = _lab(name, seed)
