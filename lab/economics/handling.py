@@ -10,7 +10,7 @@ from typing import Any
 from lab.core.clock import TimeScale
 from lab.core.fault import JournalEntry
 from lab.core.incident import NO_ACTION, Action, Incident
-from lab.economics.statistics import Interval, bootstrap, fmean, median, percentile
+from lab.economics.statistics import Interval, bootstrap, fmean, median, median_interval, percentile
 
 Rows = Sequence[Mapping[str, Any]]
 HUMAN, AUTOMATION, NOBODY = "human", "automation", "nobody"
@@ -125,7 +125,7 @@ def measure(
         occurrences=len(hands_on),
         resolve_median=median(resolve) if resolve else None,
         resolve_p95=percentile(resolve, 0.95) if resolve else None,
-        resolve_interval=bootstrap(resolve, seed),
+        resolve_interval=median_interval(resolve),
         hands_on_median=median(hands_on) if hands_on else None,
         hands_on_mean=fmean(hands_on) if hands_on else None,
         hands_on_interval=bootstrap(hands_on, seed, fmean),
@@ -133,7 +133,7 @@ def measure(
         faults=len(recovery),
         recovery_median=median(recovery) if recovery else None,
         recovery_p95=percentile(recovery, 0.95) if recovery else None,
-        recovery_interval=bootstrap(recovery, seed),
+        recovery_interval=median_interval(recovery),
     )
 
 

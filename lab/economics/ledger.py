@@ -9,7 +9,7 @@ from typing import Any
 from lab.core.clock import TimeScale
 from lab.core.exercise import Toil
 from lab.economics.handling import Measured, measure, people_minutes, recovery_minutes
-from lab.economics.statistics import Interval, bootstrap_difference, fmean
+from lab.economics.statistics import Interval, bootstrap_difference, fmean, median_difference
 
 WEEKS_PER_MONTH = 52 / 12
 MONTHS = 12
@@ -132,7 +132,7 @@ def _compare(
         difference = bootstrap_difference(minutes[0], minutes[1], seed, fmean)
         saved_interval = _scaled(difference, made.before.per_month / 60)
         recovery = [recovery_minutes(rows[1], scale) for rows in (was, now)]
-        recovery_saved = bootstrap_difference(recovery[0], recovery[1], seed)
+        recovery_saved = median_difference(recovery[0], recovery[1])
     compared = replace(
         made,
         saved_hours_per_month=saved_hours,

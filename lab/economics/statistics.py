@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, median
+from statistics import NormalDist, fmean, median, stdev
 
 from lab.core.seed import stream
 
 RESAMPLES = 2000
 LEVEL = 0.95
+FEWEST_RESAMPLED = 5
+"""Below this many values resampling only shuffles what little there is: its intervals are far too narrow."""
+MOST_LOGARITHM = 5.0
+"""An interval that spans more than a factor of e^5 each way says nothing, and is not given."""
+
 Statistic = Callable[[Sequence[float]], float]
 
 
@@ -64,11 +69,11 @@ def wilson(successes: int, attempts: int, level: float = LEVEL) -> Interval | No
 def bootstrap(
     values: Sequence[float], seed: int, statistic: Statistic = median, *, level: float = LEVEL
 ) -> Interval | None:
-    """Percentile bootstrap interval of a statistic; None for fewer than two values.
+    """Percentile bootstrap interval of a statistic; None for fewer than five values.
 
     The same values and seed give the same interval. B. Efron, "Bootstrap Methods" (1979).
     """
-    if len(values) < 2:
+    if len(values) < FEWEST_RESAMPLED:
         return None
     chance = stream(seed, "economics", "bootstrap")
     drawn = [statistic(chance.choices(values, k=len(values))) for _ in range(RESAMPLES)]
@@ -83,8 +88,8 @@ def bootstrap_difference(
     *,
     level: float = LEVEL,
 ) -> Interval | None:
-    """Interval of statistic(before) - statistic(after), two independent samples of two values or more."""
-    if len(before) < 2 or len(after) < 2:
+    """Interval of statistic(before) - statistic(after), two independent samples of five values or more."""
+    if len(before) < FEWEST_RESAMPLED or len(after) < FEWEST_RESAMPLED:
         return None
     chance = stream(seed, "economics", "difference")
     drawn = [
@@ -92,6 +97,49 @@ def bootstrap_difference(
         for _ in range(RESAMPLES)
     ]
     return _middle(drawn, level)
+
+
+def median_interval(durations: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """Interval of the median of durations (> 0), from two values on; None for fewer, or without spread.
+
+    Times to repair are taken as log-normal, so this is Student's t interval of the mean of the logarithms,
+    taken back. It is as wide as a small sample deserves.
+    """
+    found = _log_median(durations, level)
+    return None if found is None else found[1]
+
+
+def median_difference(
+    before: Sequence[float], after: Sequence[float], level: float = LEVEL
+) -> Interval | None:
+    """Interval of median(before) - median(after), in the durations' unit; None when either has none.
+
+    The two intervals are joined by the method of variance estimates recovery: G. Y. Zou and A. Donner,
+    "Construction of confidence limits about effect measures" (2008).
+    """
+    first, second = _log_median(before, level), _log_median(after, level)
+    if first is None or second is None:
+        return None
+    (slow, wide), (quick, narrow) = first, second
+    difference = slow - quick
+    low = difference - math.hypot(slow - wide.low, narrow.high - quick)
+    high = difference + math.hypot(wide.high - slow, quick - narrow.low)
+    return Interval(low, high, level)
+
+
+def _log_median(durations: Sequence[float], level: float) -> tuple[float, Interval] | None:
+    if len(durations) < 2 or min(durations) <= 0:
+        return None
+    from scipy.special import stdtrit  # slow to import, and only reports need it
+
+    logs = [math.log(value) for value in durations]
+    middle, spread = fmean(logs), stdev(logs)
+    if spread == 0:
+        return None
+    half = float(stdtrit(len(logs) - 1, 0.5 + level / 2)) * spread / math.sqrt(len(logs))
+    if half > MOST_LOGARITHM:
+        return None
+    return math.exp(middle), Interval(math.exp(middle - half), math.exp(middle + half), level)
 
 
 def _middle(drawn: list[float], level: float) -> Interval:
@@ -105,6 +153,8 @@ __all__ = [
     "bootstrap_difference",
     "fmean",
     "median",
+    "median_difference",
+    "median_interval",
     "percentile",
     "wilson",
 ]

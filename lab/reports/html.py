@@ -73,7 +73,9 @@ def _recovery(journal: RunJournal) -> text.Table | None:
         if measured and measured["recovery_median"] is not None:
             interval = measured["recovery_interval"]
             spread = (
-                f"{text.number(interval['low'])} to {text.number(interval['high'])}" if interval else "n < 2"
+                f"{text.number(interval['low'])} to {text.number(interval['high'])}"
+                if interval
+                else "too few"
             )
             values = (measured["recovery_median"], measured["recovery_p95"])
             rows.append((title, str(measured["faults"]), *map(text.number, values), spread))

@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
-from lab.economics.statistics import Interval, bootstrap, bootstrap_difference, fmean, percentile, wilson
+from lab.economics.statistics import (
+    Interval,
+    bootstrap,
+    bootstrap_difference,
+    fmean,
+    median_difference,
+    median_interval,
+    percentile,
+    wilson,
+)
 
 samples = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
 
@@ -45,16 +55,46 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert bootstrap(values, 7, fmean) != bootstrap(values, 8, fmean)
 
 
-@given(values=st.lists(st.floats(0, 100), min_size=2, max_size=15))
+@given(values=st.lists(st.floats(0, 100), min_size=5, max_size=15))
 def test_an_interval_stays_inside_the_sample(values: list[float]) -> None:
     found = bootstrap(values, 1)
     assert found is not None
     assert min(values) <= found.low <= found.high <= max(values)
 
 
-def test_one_value_has_no_interval() -> None:
-    assert bootstrap([1.0], 1) is None
-    assert bootstrap_difference([1.0], [1.0, 2.0], 1) is None
+def test_too_few_values_have_no_interval() -> None:
+    assert bootstrap([1.0, 2.0, 3.0, 4.0], 1) is None
+    assert bootstrap_difference([1.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0], 1) is None
+    assert median_interval([1.0]) is None
+    assert median_interval([0.0, 2.0]) is None
+    assert median_interval([2.0, 2.0]) is None
+    assert median_difference([1.0, 2.0], [1.0]) is None
+
+
+@given(values=st.lists(st.floats(0.5, 60), min_size=2, max_size=30))
+def test_the_interval_of_a_median_is_students_on_the_logarithms(values: list[float]) -> None:
+    found = median_interval(values)
+    logs = np.log(values)
+    if found is None:
+        return  # no spread, or too much of it
+    low, high = student.interval(
+        0.95, len(values) - 1, loc=logs.mean(), scale=logs.std(ddof=1) / len(values) ** 0.5
+    )
+    assert (found.low, found.high) == pytest.approx((np.exp(low), np.exp(high)), rel=1e-6)
+
+
+def test_intervals_of_small_log_normal_samples_hold_the_median_as_often_as_they_say() -> None:
+    chance = np.random.default_rng(1)
+    held = differ = 0
+    for _ in range(2000):
+        people, machine = chance.lognormal(2.7, 0.3, 3), chance.lognormal(2.0, 0.3, 3)
+        found, difference = median_interval(list(people)), median_difference(list(people), list(machine))
+        assert found is not None
+        assert difference is not None
+        held += found.low <= np.exp(2.7) <= found.high
+        differ += difference.low <= np.exp(2.7) - np.exp(2.0) <= difference.high
+    assert 0.93 < held / 2000 < 0.97
+    assert differ / 2000 > 0.93
 
 
 def test_a_clear_difference_excludes_zero_and_none_crosses_it() -> None:
