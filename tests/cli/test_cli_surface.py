@@ -48,6 +48,7 @@ def lab(tmp_path: Path):
         (("nonsense",), 2, "No such command"),
         (("up", "--seed", "many"), 2, "--seed"),
         (("up", "--hour", "yesterday"), 2, "not a span of time"),
+        (("up", "--hour", "1s"), 2, "too short"),
         (("up", "--toil", "sometimes"), 2, "recurring or off"),
         (("up", "--name", "../up"), 2, "cannot be a lab's name"),
         (("up", "--provider", "moon"), 2, "no provider"),
@@ -135,6 +136,18 @@ def test_doctor_lists_findings_and_its_exit_code_follows(lab):
     assert "Prometheus" in missing
     assert data["ready"] is False
     assert ran.code == 3
+
+
+def test_a_full_disk_behind_standard_output_is_named(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [LAB, "exercises"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False
+        )
+    assert done.returncode == 4
+    assert "standard output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_output_in_a_closed_pipe_is_no_error(tmp_path):
