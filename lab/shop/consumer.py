@@ -42,10 +42,10 @@ class Consumer(threading.Thread):
     def run(self) -> None:
         connection: psycopg.Connection | None = None
         while not self._stopping.is_set():
-            self._condition.pass_()
             partition = self._lease.partition
+            self._condition.pass_()
             pause = _IDLE_SECONDS
-            if partition is not None:
+            if partition is not None and partition == self._lease.partition:
                 try:
                     if connection is None or connection.closed:
                         connection = connect(self._url, self._pod)

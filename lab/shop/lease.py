@@ -84,14 +84,15 @@ class Lease(threading.Thread):
             held = self._take(connection)
             if held is not None:
                 log.info("took partition %d", held)
-        self._beat_at, self._partition = started, held
-        self._before = self._before if held is None else held
-        self._progress.hold(held)
         rows = connection.execute(
             "SELECT id, mode, parameters FROM chaos.directives WHERE pod = %s OR partition = %s",
             (self._pod, held),
         ).fetchall()
         self._condition.follow(Directive(*row) for row in rows)
+        # Only now may the consumer begin: a partition that hangs its worker does so before the first order.
+        self._beat_at, self._partition = started, held
+        self._before = self._before if held is None else held
+        self._progress.hold(held)
 
     def _renew(self, connection: psycopg.Connection) -> int | None:
         row = connection.execute(

@@ -91,6 +91,8 @@ async def test_hung_workers_recurring_comes_back_until_healed(pods: Pods, faults
 
     await until(holds, "the new pod has the partition")
     assert await shop.late()
+    done = await pods.metric(shop.worker, "shop_worker_orders_processed_total", partition=str(BUSY))
+    assert not done, "it hung before its first order"
     assert await faults.state(entry["id"], "active")
     status, answer = await faults.call("DELETE", f"faults/{entry['id']}")
     assert (status, answer["entries"][0]["undoneBy"]) == (200, "heal")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from itertools import islice
 
 import psycopg
@@ -181,3 +182,34 @@ async def test_a_worker_that_lost_its_row_takes_the_same_partition_again(databas
         await until(holds, "partition 2 is taken again")
         lease.stop()
         assert database.execute("SELECT count(holder) FROM shop.partitions").fetchone() == (0,)
+
+
+async def test_a_partition_that_hangs_its_worker_does_so_before_the_worker_may_begin(
+    database_url: str,
+) -> None:
+    class Watched(WorkerCondition):
+        """Remembers what the consumer could see at the moment when the hang was taken on."""
+
+        partition_when_hung: int | None = -1
+
+        def follow(self, directives: Iterable[Directive]) -> None:
+            super().follow(directives)
+            if self.hung and self.partition_when_hung == -1:
+                self.partition_when_hung = lease.partition
+
+    clock, condition = SystemClock(), Watched()
+    with connect(database_url, "test") as database:
+        for partition in range(PARTITIONS):
+            database.execute(
+                "INSERT INTO chaos.directives (id, partition, mode) VALUES (%s, %s, 'hang')",
+                (f"hang-{partition}", partition),
+            )
+    lease = Lease(database_url, "worker-y", condition, Progress(CollectorRegistry(), clock), clock)
+    lease.start()
+
+    async def holds() -> bool:
+        return lease.partition is not None
+
+    await until(holds, "a partition is taken")
+    lease.stop()
+    assert condition.partition_when_hung is None

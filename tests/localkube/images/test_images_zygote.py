@@ -129,7 +129,8 @@ CHILD = '''
 import os, signal, subprocess, sys
 signal.signal(15, signal.SIG_IGN)
 code = "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()"
-print(os.getpid(), subprocess.Popen([sys.executable, "-c", code], start_new_session=True).pid, flush=True)
+child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+os.write(1, f"{os.getpid()} {child.pid}\\\\n".encode())  # in one piece: two of these share the pipe
 signal.pause()
 '''
 async def main():
