@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NoReturn
 
+ERROR_FILE = "error.json"
+"""In a group's folder: why the lab could not bring its evidence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

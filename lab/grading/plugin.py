@@ -24,9 +24,8 @@ from lab.core.exercise import Exercise
 from lab.core.verdict import Axis, CheckResult, Severity, Verdict
 from lab.engine.evidence import Evidence, load
 from lab.errors import LabError
-from lab.grading.finding import Finding, Inconclusive, Unmet
+from lab.grading.finding import ERROR_FILE, Finding, Inconclusive, Unmet
 
-ERROR_FILE = "error.json"
 Check = Callable[[Finding], None]
 
 _RESULTS = pytest.StashKey[list[CheckResult]]()

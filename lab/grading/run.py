@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import asdict, replace
@@ -26,8 +26,8 @@ from lab.core.verdict import Grade
 from lab.engine.evidence import save
 from lab.engine.scenario import BringUp, Cancelled, Progress, run_group
 from lab.errors import ConfigError, LabError, UsageError
+from lab.grading.finding import ERROR_FILE
 from lab.grading.judge import check_result, judge
-from lab.grading.plugin import ERROR_FILE
 
 GRADE_FILE = "grade.json"
 EVIDENCE_FOLDER = "evidence"
@@ -75,19 +75,14 @@ def grade(
             bring_up=bring_up,
             hour_seconds=hour_seconds,
             provider=provider,
-            name=f"grade-{os.getpid()}-{folder.name[-20:]}-{group.id}"[:80],
+            name=f"grade-{os.getpid()}-{group.id}"[:80],
             cancelled=cancelled,
             on_progress=on_progress,
         )
         save(replace(found, automation=automation.name), evidence / group.id)
 
     failures = _run_all(groups, one, parallel)
-    for identity, error in failures.items():
-        (evidence / identity).mkdir(exist_ok=True)
-        (evidence / identity / ERROR_FILE).write_text(
-            json.dumps({"message": error.message, "hint": error.hint})
-        )
-        on_progress(identity, f"failed: {error.message.splitlines()[0]}")
+    _note(failures, evidence, on_progress)
     on_progress("checks", "judging")
     checks = judge(exercise, evidence)
     found = Grade(
@@ -103,6 +98,16 @@ def grade(
     )
     write_grade(found, folder)
     return found
+
+
+def _note(failures: Mapping[str, LabError], evidence: Path, on_progress: Progress) -> None:
+    """Leave the lab's failures where the judge finds them."""
+    for identity, error in failures.items():
+        (evidence / identity).mkdir(exist_ok=True)
+        (evidence / identity / ERROR_FILE).write_text(
+            json.dumps({"message": error.message, "hint": error.hint})
+        )
+        on_progress(identity, f"failed: {error.message.splitlines()[0]}")
 
 
 def regrade(exercise: Exercise, folder: Path) -> Grade:

@@ -13,8 +13,8 @@ from lab.core.places import data_root
 from lab.core.verdict import Grade, Severity, Verdict
 from lab.engine.evidence import save
 from lab.errors import ConfigError, LabError, UsageError
+from lab.grading.finding import ERROR_FILE
 from lab.grading.judge import judge
-from lab.grading.plugin import ERROR_FILE
 from lab.grading.run import load_grade, regrade, select_groups, write_grade
 
 STUCK = exercise("stuck-workers")
