@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 def show(table: Table) -> None:
     """Print a report's table with its notes."""
     OUTPUT.table([column.upper() for column in table.columns], table.rows, table.title)
-    OUTPUT.text("\n".join(table.notes) + "\n")
+    OUTPUT.prose("\n".join(table.notes) + "\n")
 
 
 def grade(

@@ -47,6 +47,13 @@ class Output:
         if not self.json:
             self._write(text if text.endswith("\n") else text + "\n")
 
+    def prose(self, text: str) -> None:
+        """Product text that a terminal may wrap between words; silent with JSON."""
+        if self._stdout.is_terminal and not self.json:
+            self._stdout.print(escape(text))
+        else:
+            self.text(text)
+
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
         """A product table: drawn on a terminal, aligned columns in a pipe; silent with JSON."""
         if self.json:

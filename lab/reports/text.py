@@ -150,7 +150,7 @@ def _ledger_row(row: Json) -> Row:
 def _measured_note(name: str, measured: Json | None) -> str:
     if not measured or not measured["occurrences"]:
         return ""
-    text = f"{name}: {measured['occurrences']} occurrences, {measured['incidents']} incidents"
+    text = f"{name}: {_count(measured['occurrences'], 'occurrence')}, {_count(measured['incidents'], 'incident')}"
     text += f", {measured['by_human']} handled by people"
     text += f", {measured['by_automation']} by the automation"
     if measured["resolve_median"] is not None:
@@ -158,8 +158,12 @@ def _measured_note(name: str, measured: Json | None) -> str:
         text += f"; minutes to resolve: median {median}, 95th percentile {p95}"
     if measured["recovery_median"] is not None:
         median = number(measured["recovery_median"])
-        text += f"; fault to recovery: median {median} ({measured['faults']} faults)"
+        text += f"; fault to recovery: median {median} ({_count(measured['faults'], 'fault')})"
     return text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _points(earned: float, points: int, verdict: Verdict) -> str:
