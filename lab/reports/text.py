@@ -150,7 +150,8 @@ def _ledger_row(row: Json) -> Row:
 def _measured_note(name: str, measured: Json | None) -> str:
     if not measured or not measured["occurrences"]:
         return ""
-    text = f"{name}: {_count(measured['occurrences'], 'occurrence')}, {_count(measured['incidents'], 'incident')}"
+    text = f"{name}: {_count(measured['occurrences'], 'occurrence')}"
+    text += f", {_count(measured['incidents'], 'incident')}"
     text += f", {measured['by_human']} handled by people"
     text += f", {measured['by_automation']} by the automation"
     if measured["resolve_median"] is not None:
