@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 
 from lab.automation.manifest import load_automation
@@ -61,10 +62,8 @@ def grade(
     groups = select_groups(exercise, only)
     started = SystemClock().now()
     began = time.monotonic()
-    run_name = f"{started:%Y%m%d-%H%M%S}-{exercise.id}-{seed}-{os.getpid()}"
-    folder = _new_folder((results or results_home()), run_name)
+    folder = _new_folder(results or results_home(), _run_name(exercise, seed, started))
     evidence = folder / EVIDENCE_FOLDER
-    evidence.mkdir()
 
     def one(group: Group, cancelled: threading.Event) -> None:
         found = run_group(
@@ -147,11 +146,16 @@ def load_grade(folder: Path) -> Grade:
         raise ConfigError(f"{folder} holds no grade", hint="lab grade keeps runs below results/") from error
 
 
+def _run_name(exercise: Exercise, seed: int, started: datetime) -> str:
+    return f"{started:%Y%m%d-%H%M%S}-{exercise.id}-{seed}-{os.getpid()}"
+
+
 def _new_folder(parent: Path, name: str) -> Path:
     for attempt in range(100):
         folder = parent / (name if attempt == 0 else f"{name}-{attempt}")
         try:
             folder.mkdir(parents=True)
+            (folder / EVIDENCE_FOLDER).mkdir()
             return folder
         except FileExistsError:
             continue
