@@ -47,8 +47,8 @@ def _binary() -> str:
     named = [os.environ.get("LAB_PROMETHEUS"), shutil.which("prometheus")]
     for candidate in (*named, str(cache_home() / "prometheus" / "prometheus")):
         if candidate and os.access(candidate, os.X_OK):
-            if b"kubernetes_sd_configs" not in Path(candidate).read_bytes():
-                pytest.skip(f"{candidate} is built without kubernetes_sd, as Debian's is")
+            if b"prometheus/discovery/kubernetes" not in Path(candidate).read_bytes():
+                pytest.skip(f"{candidate} is built without kubernetes_sd, as that of Debian 12 is")
             return candidate
     pytest.skip("Prometheus is not installed (LAB_PROMETHEUS, PATH or the lab's cache)")
 
