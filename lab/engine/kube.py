@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from lab.kube.objects import KubeObject, name_of, namespace_of
 
 _config: Any = kubernetes.config  # neither module carries types
 _dynamic: Any = kubernetes.dynamic
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 NAMESPACES = ("shop", "lab-system", "automation")
 
 
@@ -34,6 +36,8 @@ def _lab_errors(doing: str) -> Iterator[None]:
     except ResourceNotFoundError as error:
         raise LabError(f"{doing}: {error}") from error
     except (HTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise  # the client could not keep what it discovered; that is no fault of the server
         raise NotReadyError(
             f"{doing}: the API server does not answer ({type(error).__name__})",
             hint="lab status shows what runs; lab up brings a lab back",
