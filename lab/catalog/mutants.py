@@ -34,10 +34,19 @@ class Mutant:
 
 
 @dataclass(frozen=True, slots=True)
-class Mutants:
-    """All mutants of an exercise. starter_at_most: the points that the starter must stay under."""
+class Starter:
+    """What the starter must get. at_most: its points. fails and may_fail: as a mutant's."""
 
-    starter_at_most: float
+    at_most: float
+    fails: tuple[str, ...]
+    may_fail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mutants:
+    """All known-bad solutions of an exercise: its starter and its mutants."""
+
+    starter: Starter
     mutants: tuple[Mutant, ...]
 
 
@@ -63,7 +72,8 @@ def load_mutants(exercise: Exercise) -> Mutants:
         problems += [f"mutant {mutant.id}: {text}" for text in _problems(exercise, mutant)]
     if problems:
         raise ConfigError(f"{path} is not valid", problems)
-    return Mutants(written.starter_at_most, mutants)
+    starter = Starter(written.starter_at_most, tuple(written.starter_fails), tuple(written.starter_may_fail))
+    return Mutants(starter, mutants)
 
 
 def _base(exercise: Exercise, mutant: Mutant) -> Path:

@@ -121,6 +121,8 @@ class WrittenMutants(_Written):
     api_version: Literal["toil-lab/v1"]
     kind: Literal["Mutants"]
     starter_at_most: Annotated[float, Field(ge=0, le=100)] = 60.0
+    starter_fails: Annotated[list[str], Field(min_length=1)]
+    starter_may_fail: list[str] = []
     mutants: list[WrittenMutant]
 
 

@@ -2,7 +2,7 @@
 
 subject      wanted
 solution     every check passes, and pass_points are reached
-starter      under starter_at_most points
+starter      at most starter_at_most points; every check of `starter_fails` fails, as for a mutant
 mutant       every check of `fails` fails; no other does, but those of `may_fail`
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.catalog import apply_mutant, load_mutants
-from lab.catalog.mutants import Mutant, Mutants
+from lab.catalog.mutants import Mutant, Mutants, Starter
 from lab.core.exercise import Exercise
 from lab.core.verdict import Grade, Verdict
 from lab.errors import ConfigError, LabError, UsageError
@@ -90,7 +90,7 @@ def _prove(exercise: Exercise, mutants: Mutants, name: str, grade: GradeOne) -> 
                 found = grade(apply_mutant(exercise, mutant, Path(folder) / mutant.id), name)
             return judge_mutant(mutant, found)
         if name == "starter":
-            return judge_starter(mutants.starter_at_most, grade(exercise.folder / "starter", name))
+            return judge_starter(mutants.starter, grade(exercise.folder / "starter", name))
         return judge_solution(name, exercise.pass_points, grade(exercise.folder / "solutions" / name, name))
     except ConfigError:
         raise
@@ -107,26 +107,29 @@ def judge_solution(name: str, pass_points: float, found: Grade) -> Proof:
     return _proof(name, "solution", found, "passes every check", problems)
 
 
-def judge_starter(at_most: float, found: Grade) -> Proof:
-    """The starter is judged fairly, and low."""
-    problems = _unjudged(found)
-    if found.earned > at_most:
-        problems.append(f"{found.earned:g} points, at most {at_most:g} are wanted")
-    if not _failed(found):
-        problems.append("fails no check")
-    return _proof("starter", "starter", found, f"at most {at_most:g} points", problems)
+def judge_starter(wanted: Starter, found: Grade) -> Proof:
+    """The starter is judged fairly, low, and for what is wrong with it."""
+    problems = _not_as_named(wanted.fails, wanted.may_fail, found)
+    if found.earned > wanted.at_most:
+        problems.append(f"{found.earned:g} points, at most {wanted.at_most:g} are wanted")
+    text = f"at most {wanted.at_most:g} points, fails {', '.join(wanted.fails)}"
+    return _proof("starter", "starter", found, text, problems)
 
 
 def judge_mutant(mutant: Mutant, found: Grade) -> Proof:
     """A mutant fails exactly the checks that are named for it."""
+    problems = _not_as_named(mutant.fails, mutant.may_fail, found)
+    return _proof(mutant.id, "mutant", found, f"fails {', '.join(mutant.fails)}", problems)
+
+
+def _not_as_named(fails: Sequence[str], may_fail: Sequence[str], found: Grade) -> list[str]:
     known = {check.id for check in found.checks}
-    named = (*mutant.fails, *mutant.may_fail)
+    named = (*fails, *may_fail)
     problems = [f"{name} is not a check" for name in named if name not in known]
     problems += _unjudged(found)
     failed = _failed(found)
-    problems += [f"{name} did not fail" for name in mutant.fails if name in known and name not in failed]
-    problems += [f"{name} failed too" for name in failed if name not in named]
-    return _proof(mutant.id, "mutant", found, f"fails {', '.join(mutant.fails)}", problems)
+    problems += [f"{name} did not fail" for name in fails if name in known and name not in failed]
+    return problems + [f"{name} failed too" for name in failed if name not in named]
 
 
 def _failed(found: Grade) -> tuple[str, ...]:

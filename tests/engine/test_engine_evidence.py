@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.catalog.mutants import Mutant
+from lab.catalog.mutants import Mutant, Starter
 from lab.core.verdict import Axis, CheckResult, Grade, Verdict
 from lab.engine.effects import hangs, partition_of, restarts, troubles, victims
 from lab.engine.evidence import load, save
@@ -147,6 +147,9 @@ def test_solution_and_starter() -> None:
     assert judge_solution("python", 100, graded(a=PASS, b=PASS)).ok
     assert not judge_solution("python", 100, graded(a=PASS, b=FAIL)).ok
     assert not judge_solution("python", 100, graded(a=PASS, b=ERROR)).ok
-    assert judge_starter(60, graded(a=PASS, b=FAIL)).ok
-    assert not judge_starter(40, graded(a=PASS, b=FAIL)).ok
-    assert not judge_starter(100, graded(a=PASS, b=PASS)).ok
+    assert judge_starter(Starter(60, ("b",)), graded(a=PASS, b=FAIL)).ok
+    assert judge_starter(Starter(60, ("b",), ("a",)), graded(a=PASS, b=FAIL)).ok
+    assert not judge_starter(Starter(40, ("b",)), graded(a=PASS, b=FAIL)).ok
+    assert not judge_starter(Starter(100, ("b",)), graded(a=PASS, b=PASS)).ok
+    assert not judge_starter(Starter(100, ("b",)), graded(a=FAIL, b=FAIL)).ok
+    assert judge_starter(Starter(100, ("c",)), graded(a=PASS)).problems == ("c is not a check",)
