@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import requests
@@ -176,10 +177,4 @@ def wait_until(condition: Any, *, seconds: float, every: float = 0.1) -> bool:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return False
-        _pause(min(every, remaining))
-
-
-def _pause(seconds: float) -> None:
-    from threading import Event
-
-    Event().wait(seconds)
+        Event().wait(min(every, remaining))

@@ -1,4 +1,4 @@
-"""meta/v1 LabelSelector: matchLabels and matchExpressions."""
+"""Selectors as the controllers meet them: on stored objects, where a bad one chooses nothing."""
 
 from __future__ import annotations
 
@@ -6,38 +6,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.kube.objects import KubeObject
+from lab.kube.selectors import Requirement, SelectorError, label_selector_from
+
+_NODE_OPERATORS = {
+    "In": "in",
+    "NotIn": "notin",
+    "Exists": "exists",
+    "DoesNotExist": "!",
+    "Gt": "gt",
+    "Lt": "lt",
+}
 
 
 def matches(selector: KubeObject | None, labels: Mapping[str, str]) -> bool:
     """Does a LabelSelector choose these labels? None chooses nothing, an empty one everything."""
-    if selector is None:
+    try:
+        return label_selector_from(selector).matches(labels)
+    except SelectorError:
         return False
-    for key, value in (selector.get("matchLabels") or {}).items():
-        if labels.get(key) != value:
-            return False
-    return all(requirement_holds(each, labels) for each in selector.get("matchExpressions") or ())
 
 
 def requirement_holds(requirement: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """One expression: In, NotIn, Exists, DoesNotExist, and for nodes Gt and Lt. Unknown ones are false."""
-    value = labels.get(requirement.get("key", ""))
-    values = list(requirement.get("values") or ())
-    match requirement.get("operator"):
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt" as operator:
-            try:
-                have, bound = int(value or ""), int(values[0])
-            except (ValueError, IndexError):
-                return False
-            return have > bound if operator == "Gt" else have < bound
-    return False
+    """One NodeSelectorRequirement: a label selector's operators, and Gt and Lt. Unknown ones are false."""
+    operator = _NODE_OPERATORS.get(requirement.get("operator", ""))
+    values = frozenset(requirement.get("values") or ())
+    if operator is None or (operator in ("gt", "lt") and len(values) != 1):
+        return False
+    return Requirement(requirement.get("key", ""), operator, values).matches(labels)
 
 
 def map_matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
