@@ -31,10 +31,6 @@ class TimeScale:
         """Lab minutes that pass in a span of real seconds."""
         return real_seconds / self.hour_seconds * 60
 
-    def lab_hours(self, real_seconds: float) -> float:
-        """Lab hours that pass in a span of real seconds."""
-        return real_seconds / self.hour_seconds
-
 
 class Clock(Protocol):
     """Where time comes from: the system's, or a test's."""

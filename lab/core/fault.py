@@ -6,7 +6,7 @@ Keys on the wire are camelCase. Spans are real seconds unless a name says lab mi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -312,8 +312,3 @@ def find_spec(name: Any, specs: Mapping[str, FaultSpec]) -> FaultSpec:
     if not isinstance(name, str) or name not in specs:
         raise UsageError(f"there is no fault {name!r}", hint="known: " + ", ".join(sorted(specs)))
     return specs[name]
-
-
-def open_entries(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
-    """Those that bite, or are about to."""
-    return [entry for entry in entries if entry.open]

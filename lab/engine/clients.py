@@ -133,10 +133,6 @@ class FaultsClient(ServiceClient):
         """Start a schedule of faults now."""
         return self.call("POST", "/api/v1/schedules", body={"seed": seed, "steps": steps})
 
-    def stop_schedule(self) -> None:
-        """End the running schedule; what it started stays until healed."""
-        self.call("DELETE", "/api/v1/schedules")
-
 
 class GatewayClient(ServiceClient):
     """The audit log."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.core.audit import AuditRecord
-from lab.engine.evidence import Evidence, PodLife, seconds_of
+from lab.engine.evidence import Evidence, seconds_of
 
 SHOP = "shop"
 WORKER = "worker"
@@ -172,8 +172,3 @@ def drained_at(evidence: Evidence, partition: str, after: float) -> float | None
             if young == 2:
                 return moment
     return None
-
-
-def pod_named(evidence: Evidence, name: str) -> PodLife | None:
-    """The pod of that name."""
-    return next((pod for pod in evidence.pods if pod.name == name), None)

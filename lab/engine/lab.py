@@ -29,8 +29,6 @@ from lab.providers.base import Cluster, Provider
 from lab.providers.local import LocalProvider
 
 if TYPE_CHECKING:
-    from prometheus_api_client import PrometheusConnect
-
     from lab.engine.kube import Kube
 
 SCHEMA_VERSION = 1
@@ -181,13 +179,6 @@ class Lab:
     def prometheus_url(self) -> str:
         """Prometheus' base URL."""
         return self.url("lab-system", "prometheus", 9090)
-
-    @cached_property
-    def prometheus(self) -> PrometheusConnect:
-        """Prometheus, through its API client."""
-        from prometheus_api_client import PrometheusConnect
-
-        return PrometheusConnect(url=self.prometheus_url, timeout=10)
 
     def control(self) -> dict[str, str]:
         """Mode and kill switch as the gateway reads them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lab.kube.objects import KubeObject
 from lab.kube.resources import BUILTIN, Resource, builtin
-from lab.kube.status import StatusError, path_not_found
+from lab.kube.status import path_not_found
 from lab.localkube.registry.events import EVENTS_GROUP, to_core_event, to_new_event
 
 NAMESPACES = builtin("namespaces")
@@ -60,9 +60,3 @@ def served(group: str, version: str, plural: str) -> Resource:
 def all_served() -> Sequence[Resource]:
     """Every resource, in discovery order."""
     return BUILTIN
-
-
-def require_namespaced(resource: Resource, namespace: str) -> None:
-    """Refuse a namespaced write without a namespace. Raises StatusError 400."""
-    if resource.namespaced and not namespace:
-        raise StatusError(400, "BadRequest", "an empty namespace may not be set during creation")
