@@ -79,8 +79,6 @@ def json_patch(before: KubeObject | None, after: KubeObject | None) -> tuple[Ope
 
 
 def _compare(old: Any, new: Any, path: str, out: list[Operation], depth: int) -> None:
-    if old == new and type(old) is type(new):
-        return
     if isinstance(old, dict) and isinstance(new, dict) and depth < MAX_DEPTH:
         for key in sorted(old.keys() - new.keys()):
             out.append({"op": "remove", "path": f"{path}/{_escape(key)}"})
@@ -93,7 +91,7 @@ def _compare(old: Any, new: Any, path: str, out: list[Operation], depth: int) ->
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new) and depth < MAX_DEPTH:
         for index, (left, right) in enumerate(zip(old, new, strict=True)):
             _compare(left, right, f"{path}/{index}", out, depth + 1)
-    else:
+    elif orjson.dumps(old) != orjson.dumps(new):  # as JSON: Python holds false and 0 for equal
         out.append({"op": "replace", "path": path, "value": new})
 
 

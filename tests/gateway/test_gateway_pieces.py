@@ -84,6 +84,11 @@ def test_the_diff_makes_the_one_into_the_other(before: dict[str, Any], after: di
     assert json.dumps(made, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 
+@pytest.mark.parametrize(("before", "after"), [([False], [0]), ([[True]], [[1]]), ({"a": 1}, {"a": True})])
+def test_what_python_holds_for_equal_is_a_difference(before: object, after: object) -> None:
+    assert json_patch({"status": before}, {"status": after})
+
+
 def test_images_and_diffs_are_bounded() -> None:
     big = {
         "kind": "ConfigMap",
