@@ -8,9 +8,10 @@ from typing import Any
 
 
 class Mode(StrEnum):
-    """How far an automation is trusted. Canary comes between the two and is not built yet."""
+    """How far an automation is trusted: not at all, with a share of the targets, with all of them."""
 
     SHADOW = "shadow"
+    CANARY = "canary"
     LIVE = "live"
 
 
@@ -32,7 +33,10 @@ class AuditRecord:
     answer. diff: JSON Patch operations from the stored object to what the request makes of it; empty for
     reads. before: the stored object before a mutation (its image for a restore), or None.
     reason: the gateway's reason for a refusal. incident, note: what the client sent in the headers
-    `X-Lab-Incident` and `X-Lab-Reason`, if anything.
+    `X-Lab-Incident` and `X-Lab-Reason`, if anything. fault: name of the API fault that was applied.
+    risk: the class of a mutation, reversible, disruptive or irreversible. canary: in canary mode, whether the
+    target of a mutation is a `member` or `outside`. approval: id of the approval that was used. budget: which
+    budget was exceeded, or would have been. All empty when they do not apply.
     """
 
     seq: int
@@ -57,6 +61,10 @@ class AuditRecord:
     note: str = ""
     fault: str = ""
     user_agent: str = ""
+    risk: str = ""
+    canary: str = ""
+    approval: str = ""
+    budget: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-ready values."""
