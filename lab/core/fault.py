@@ -1,4 +1,4 @@
-"""Faults as data: what one is, what it takes, what was really done, and a plan of many.
+"""Faults as data: what one is, what it takes, and what was really done.
 
 Keys on the wire are camelCase. Spans are real seconds unless a name says lab minutes.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from lab.core.clock import parse_rfc3339, rfc3339
 from lab.errors import UsageError
 
+LONGEST_TEXT = 200
 LONGEST_SECONDS = 86_400.0
 """No fault lasts, and no step of a plan starts, later than a day."""
 
@@ -25,25 +26,32 @@ class ParameterType(StrEnum):
     INTEGER = "integer"
     NUMBER = "number"
     BOOLEAN = "boolean"
+    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One setting of a fault. default None means: chosen by the fault when absent."""
+    """One setting of a fault. default None means: chosen by the fault when absent.
+
+    choices: the texts that are taken; empty means any text of up to `LONGEST_TEXT` characters.
+    """
 
     name: str
     type: ParameterType
     meaning: str
-    default: int | float | bool | None = None
+    default: int | float | bool | str | None = None
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    choices: tuple[str, ...] = ()
 
     def problem(self, value: Any) -> str:
         """Why a value is not acceptable; empty when it is."""
         boolean = isinstance(value, bool)
         if self.type is ParameterType.BOOLEAN:
             return "" if boolean else f"{self.name} is true or false, not {value!r}"
+        if self.type is ParameterType.TEXT:
+            return self._text_problem(value)
         number = isinstance(value, int | float) and not boolean and math.isfinite(value)
         whole = self.type is ParameterType.INTEGER
         if not number or (whole and value != int(value)):
@@ -52,6 +60,13 @@ class Parameter:
             return f"{self.name} is at least {self.minimum:g}, not {value:g}"
         if self.maximum is not None and value > self.maximum:
             return f"{self.name} is at most {self.maximum:g}, not {value:g}"
+        return ""
+
+    def _text_problem(self, value: Any) -> str:
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+            return f"{self.name} is a text of at most {LONGEST_TEXT} characters, not {value!r:.80}"
+        if self.choices and value not in self.choices:
+            return f"{self.name} is one of {', '.join(self.choices)}, not {value!r}"
         return ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,17 +79,38 @@ class Parameter:
             "unit": self.unit,
             "minimum": self.minimum,
             "maximum": self.maximum,
+            "choices": list(self.choices),
         }
+
+
+class Family(StrEnum):
+    """What a fault hurts."""
+
+    WORKLOAD = "workload"
+    API = "kubernetes-api"
+    MONITORING = "monitoring"
+    STORE = "object-store"
+    AUTOMATION = "automation"
 
 
 @dataclass(frozen=True, slots=True)
 class FaultSpec:
-    """A kind of fault. decoy: it only looks like damage, its victims are healthy and must be left alone."""
+    """A kind of fault.
+
+    decoy: it only looks like damage, its victims are healthy and must be left alone.
+    lease_lab_minutes: how long it lasts when nobody says; None: until it is undone.
+    on: the parameter that names the victim, which `lab break --on` sets; empty when there is none.
+    instant: a single act, such as a kill. It is over once it is applied, and there is nothing to undo.
+    """
 
     name: str
     summary: str
     parameters: tuple[Parameter, ...] = ()
     decoy: bool = False
+    family: Family = Family.WORKLOAD
+    lease_lab_minutes: float | None = None
+    on: str = ""
+    instant: bool = False
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters with their values, defaults filled in; one without either is left out.
@@ -107,6 +143,10 @@ class FaultSpec:
             "name": self.name,
             "summary": self.summary,
             "decoy": self.decoy,
+            "family": self.family.value,
+            "leaseLabMinutes": self.lease_lab_minutes,
+            "on": self.on or None,
+            "instant": self.instant,
             "parameters": [parameter.as_dict() for parameter in self.parameters],
         }
 
@@ -159,7 +199,9 @@ class FaultTarget:
 class JournalEntry:
     """One fault on one target: what was meant, and what came of it.
 
-    undone_by: `lease` (its time was over), `heal` (somebody asked), `restart` (its victim is gone).
+    undone_by: `lease` (its time was over), `heal` (somebody asked), `restart` (its victim is gone), `repair`
+    (somebody mended the damage), `itself` (it was a single act).
+    undo: what was there before, when undoing needs it; written before anything is changed.
     error: why it failed.
     """
 
@@ -174,6 +216,7 @@ class JournalEntry:
     expires_at: datetime | None = None
     undone_at: datetime | None = None
     undone_by: str = ""
+    undo: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
 
     @property
@@ -213,7 +256,8 @@ class JournalEntry:
             "undoneBy": self.undone_by or None,
             "state": self.state.value,
         }
-        return wire | {"error": self.error} if self.error else wire
+        more = {"undo": dict(self.undo), "error": self.error}
+        return wire | {key: value for key, value in more.items() if value}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JournalEntry:
@@ -230,6 +274,7 @@ class JournalEntry:
             expires_at=_instant(data.get("expiresAt")),
             undone_at=_instant(data.get("undoneAt")),
             undone_by=str(data.get("undoneBy") or ""),
+            undo=dict(data.get("undo") or {}),
             error=str(data.get("error") or ""),
         )
 
@@ -240,71 +285,6 @@ def _text(instant: datetime | None) -> str | None:
 
 def _instant(value: Any) -> datetime | None:
     return parse_rfc3339(str(value)) if value else None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One fault of a plan. at_seconds: after the plan's start. for_seconds None: until undone."""
-
-    at_seconds: float
-    fault: str
-    for_seconds: float | None = None
-    parameters: Mapping[str, Any] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The wire form."""
-        wire: dict[str, Any] = {"atSeconds": self.at_seconds, "fault": self.fault}
-        if self.for_seconds is not None:
-            wire["forSeconds"] = self.for_seconds
-        return wire | {"parameters": dict(self.parameters or {})}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Faults in the order in which they start. The seed chooses the victims of each step."""
-
-    seed: int
-    steps: tuple[Step, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The wire form."""
-        return {"seed": self.seed, "steps": [step.as_dict() for step in self.steps]}
-
-    @classmethod
-    def from_dict(cls, data: Any, specs: Mapping[str, FaultSpec]) -> Plan:
-        """Read and check the wire form. Raises UsageError naming every wrong step."""
-        if not isinstance(data, Mapping) or not isinstance(data.get("steps"), list):
-            raise UsageError("a schedule is {seed, steps: [{atSeconds, fault, forSeconds?, parameters?}]}")
-        seed = data.get("seed", 0)
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise UsageError(f"seed is a whole number, not {seed!r}")
-        steps: list[Step] = []
-        problems: list[str] = []
-        for number, raw in enumerate(data["steps"]):
-            try:
-                steps.append(_read_step(raw, specs))
-            except UsageError as error:
-                problems.append(f"step {number}: {error.message}")
-        if problems:
-            raise UsageError("; ".join(problems))
-        return cls(seed, tuple(sorted(steps, key=lambda step: step.at_seconds)))
-
-
-def _read_step(raw: Any, specs: Mapping[str, FaultSpec]) -> Step:
-    if not isinstance(raw, Mapping):
-        raise UsageError(f"is an object, not {raw!r}")
-    spec = find_spec(raw.get("fault"), specs)
-    given = raw.get("parameters") or {}
-    if not isinstance(given, Mapping):
-        raise UsageError("parameters is an object")
-    spec.read(given)
-    lasting = raw.get("forSeconds")
-    return Step(
-        read_span(raw.get("atSeconds", 0), "atSeconds"),
-        spec.name,
-        None if lasting is None else read_span(lasting, "forSeconds", least=0.1),
-        dict(given),
-    )
 
 
 def find_spec(name: Any, specs: Mapping[str, FaultSpec]) -> FaultSpec:

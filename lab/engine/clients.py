@@ -133,6 +133,10 @@ class FaultsClient(ServiceClient):
         """Start a schedule of faults now."""
         return self.call("POST", "/api/v1/schedules", body={"seed": seed, "steps": steps})
 
+    def end_schedule(self) -> bool:
+        """End the schedule, if there is one; whether there was."""
+        return bool(self.call("DELETE", "/api/v1/schedules")["removed"])
+
 
 class GatewayClient(ServiceClient):
     """The audit log."""

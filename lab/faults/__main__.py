@@ -18,8 +18,13 @@ from prometheus_client import CollectorRegistry
 
 from lab.core.clock import SystemClock, TimeScale
 from lab.errors import ConfigError
+from lab.faults.fault import QUEUE
 from lab.faults.injector import Injector
 from lab.faults.journal import ConfigMapStore, FileStore, JournalStore
+from lab.faults.medium import Medium
+from lab.faults.queue_medium import QueueMedium
+from lab.faults.registry import FAULTS
+from lab.faults.rows import ROWS, RowMedium
 from lab.faults.scheduler import Scheduler
 from lab.faults.server import FaultsApi, application
 from lab.faults.shop_queue import HolderVictims, PodVictims, ShopQueue, Victims
@@ -72,20 +77,16 @@ async def main() -> None:
         stack.push_async_callback(queue.close)
         store: JournalStore
         victims: Victims
+        clock, seed, scale = SystemClock(), settings.seed, settings.scale
+        media: dict[str, Medium] = {}
         if settings.journal_file:
             store, victims = FileStore(Path(settings.journal_file)), HolderVictims(queue)
         else:
             kube = await stack.enter_async_context(KubeClient.from_environment(user_agent="lab-faults"))
             store, victims = ConfigMapStore(kube), PodVictims(kube)
-        injector = Injector(
-            queue,
-            victims,
-            store,
-            seed=settings.seed,
-            scale=settings.scale,
-            clock=SystemClock(),
-            registry=registry,
-        )
+            media[ROWS] = RowMedium(kube, FAULTS, seed=seed, scale=scale, clock=clock)
+        media[QUEUE] = QueueMedium(queue, victims, FAULTS, scale, clock)
+        injector = Injector(media, store, seed=seed, scale=scale, clock=clock, registry=registry)
         scheduler = Scheduler(injector, toil=settings.toil)
         stop = asyncio.Event()
         app = application(FaultsApi(injector, scheduler), settings.token)

@@ -1,4 +1,4 @@
-"""What a fault of the shop's queue is to the injector: whom it may hit, and what it asks of its victim.
+"""What a fault of the shop's queue is: whom it may hit, and what it asks of its victim.
 
 Applying and undoing are the same for all: a row of chaos.directives with the journal entry's id appears, or
 disappears. Both may be done twice.
@@ -13,19 +13,15 @@ from typing import Any, Protocol
 
 from lab.core.clock import TimeScale
 from lab.core.fault import FaultSpec, FaultTarget, Parameter, ParameterType
-from lab.errors import LabError, UsageError
+from lab.errors import UsageError
+from lab.faults.medium import NoVictimError, OccupiedError
 
 NAMESPACE = "shop"
+QUEUE = "queue"
+"""Name of the medium."""
+
 IDLE_SHARE = 0.02
 """A partition with less than this part of all orders is hardly damaged by a hang: no victim by chance."""
-
-
-class NoVictimError(LabError):
-    """There is nobody whom the fault can hit just now; the same request may succeed later."""
-
-
-class OccupiedError(LabError):
-    """The partition asked for has a fault already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +43,11 @@ class Directive:
     parameters: Mapping[str, Any]
 
 
-class Fault(Protocol):
-    """One kind of fault."""
+class QueueFault(Protocol):
+    """A fault of the queue's workers."""
 
     spec: FaultSpec
+    medium: str
 
     def directive(self, target: FaultTarget, parameters: Mapping[str, Any], scale: TimeScale) -> Directive:
         """What is asked of the target."""

@@ -7,12 +7,13 @@ from typing import Any
 
 from lab.core.clock import TimeScale
 from lab.core.fault import FaultSpec, FaultTarget, Parameter, ParameterType
-from lab.faults.fault import COUNT, PARTITION, Directive
+from lab.faults.fault import COUNT, PARTITION, QUEUE, Directive
 
 
 class HungWorkers:
     """By pod, so that a restart cures; by partition when recurring, so that the next pod hangs at once."""
 
+    medium = QUEUE
     spec = FaultSpec(
         "hung-workers",
         "Queue workers hang while they stay Running and Ready; a restart cures, unless recurring.",
@@ -26,6 +27,7 @@ class HungWorkers:
                 default=False,
             ),
         ),
+        on="partition",
     )
 
     def directive(self, target: FaultTarget, parameters: Mapping[str, Any], scale: TimeScale) -> Directive:

@@ -1,8 +1,8 @@
 """Injecting, undoing, reconciling. The journal is written first; what it says is made so, again and again.
 
-    inject   choose victims → journal: planned → chaos.directives → journal: active
-    undo     chaos.directives → journal: undone
-    tick     leases that are over, victims that are gone, directives that do not agree with the journal
+    inject   choose victims → journal: planned → medium: apply → journal: active
+    undo     medium: undo → journal: undone
+    tick     leases that are over, victims that are gone, media that do not agree with the journal
 
 Killed at any instant, the injector finds in the journal all it may have started, and goes on from there.
 """
@@ -16,26 +16,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import psycopg
 from prometheus_client import CollectorRegistry
 
 from lab.core.clock import Clock, TimeScale
 from lab.core.fault import FaultState, FaultTarget, JournalEntry, find_spec
 from lab.core.seed import stream
-from lab.errors import NotReadyError
-from lab.faults.fault import Directive, Fault, NoVictimError, choose_partitions, holders
+from lab.errors import LabError, NotReadyError
 from lab.faults.journal import Journal, JournalStore
+from lab.faults.medium import AWAY, Medium, Situation
 from lab.faults.registry import FAULTS, SPECS
-from lab.faults.shop_queue import ShopQueue, Victims
-from lab.kube.status import StatusError
 from lab.metrics import catalogue
 from lab.metrics.metric import counter, gauge
 
 log = logging.getLogger("faults")
-AWAY = (psycopg.Error, ConnectionError, TimeoutError, StatusError, OSError)
-"""What a database or an API server that is away raises."""
 _TICK_SECONDS = 0.25
-_HOLDER_WAIT_SECONDS = 3.0
 
 
 class Injector:
@@ -43,8 +37,7 @@ class Injector:
 
     def __init__(
         self,
-        queue: ShopQueue,
-        victims: Victims,
+        media: Mapping[str, Medium],
         store: JournalStore,
         *,
         seed: int,
@@ -56,8 +49,7 @@ class Injector:
         self.scale = scale
         self.clock = clock
         self.journal = Journal()
-        self._queue = queue
-        self._victims = victims
+        self._media = media
         self._store = store
         self._lock = asyncio.Lock()
         self._started = False
@@ -107,6 +99,7 @@ class Injector:
     ) -> list[JournalEntry]:
         """Apply a fault; its entries, one per victim.
 
+        for_seconds: its lease; by default the spec's own, which may be none.
         chance: chooses the victims; by default from the lab's seed and the number of entries so far.
         before_save: changes to the journal that go out in the same write as the plan.
         Raises UsageError, OccupiedError, NoVictimError, and NotReadyError when journal or database is away.
@@ -116,10 +109,13 @@ class Injector:
         async with self._lock:
             try:
                 chance = chance or stream(self.seed, "faults", name, str(self.journal.count))
-                targets = await self._choose(values, chance)
-                entries = [self._plan(name, target, values) for target in targets]
+                medium = self._medium(name)
+                situation = Situation(self._held(medium), chance)
+                targets = await medium.choose(FAULTS[name], values, situation)
+                plans = [self._plan(name, target, values) for target in targets]
+                entries = [replace(plan, undo=await medium.prepare(plan)) for plan in plans]
                 await self._save(before_save or _nothing, *entries)
-                await self._apply(entries, for_seconds)
+                await self._apply(medium, entries, self._lease(name, for_seconds))
             except AWAY as error:
                 raise NotReadyError(f"the fault cannot be applied: {_first_line(error)}") from error
         return [self.journal.entries[entry.id] for entry in entries]
@@ -154,27 +150,12 @@ class Injector:
             try:
                 await self._finish_plans()
                 await self._end_leases()
-                await self._notice_restarts()
+                await self._notice_ends()
                 await self._agree()
                 self._ready, self._told = True, ""
             except AWAY as error:
                 self._ready = False
                 self._tell(error)
-
-    async def _choose(self, values: Mapping[str, Any], chance: random.Random) -> list[FaultTarget]:
-        held = [entry.target.partition for entry in self.journal.open()]
-        occupied = {partition for partition in held if partition is not None}
-        partitions = await self._queue.partitions()
-        numbers = choose_partitions(values, partitions, occupied, chance)
-        deadline = self.clock.monotonic() + _HOLDER_WAIT_SECONDS
-        while True:
-            try:
-                return holders(numbers, partitions)
-            except NoVictimError:
-                if self.clock.monotonic() >= deadline:
-                    raise
-            await self.clock.sleep(_TICK_SECONDS)
-            partitions = await self._queue.partitions()
 
     def _plan(self, name: str, target: FaultTarget, values: Mapping[str, Any]) -> JournalEntry:
         return JournalEntry(
@@ -186,26 +167,32 @@ class Injector:
             planned_at=self.clock.now(),
         )
 
-    async def _apply(self, entries: Sequence[JournalEntry], for_seconds: float | None) -> None:
+    async def _apply(
+        self, medium: Medium, entries: Sequence[JournalEntry], for_seconds: float | None
+    ) -> None:
+        now = self.clock.now()
+        biting = [entry.applied(now, for_seconds) for entry in entries]
         try:
-            await self._queue.ask({entry.id: self._directive(entry) for entry in entries})
-        except AWAY as error:
+            await medium.apply(biting)
+        except (LabError, *AWAY) as error:
+            await medium.undo(entries)
             await self._save(_nothing, *(entry.failed(_first_line(error)) for entry in entries))
             raise
-        now = self.clock.now()
-        await self._save(_nothing, *(entry.applied(now, for_seconds) for entry in entries))
+        done = [e.undone(now, "itself") if SPECS[e.fault].instant else e for e in biting]
+        await self._save(_nothing, *done)
         for entry in entries:
             self._injected.labels(entry.fault).inc()
             log.info("%s on %s (partition %s)", entry.id, entry.target.name, entry.target.partition)
 
     async def _undo(self, entries: Iterable[JournalEntry], by: str) -> list[JournalEntry]:
         still = [entry for entry in entries if self.journal.entries.get(entry.id, entry).open]
-        if not still:
-            return []
-        await self._queue.withdraw([entry.id for entry in still])
-        now = self.clock.now()
-        done = [entry.undone(now, by) for entry in still]
-        await self._save(_nothing, *done)
+        done = []
+        for medium, some in self._by_medium(still):
+            await medium.undo(some)
+            now = self.clock.now()
+            ended = [entry.undone(now, by) for entry in some]
+            await self._save(_nothing, *ended)
+            done += ended
         for entry in done:
             log.info("%s undone by %s", entry.id, by)
         return done
@@ -213,32 +200,42 @@ class Injector:
     async def _finish_plans(self) -> None:
         """A plan that is still one was interrupted before anybody knew of it: it never happened."""
         plans = [entry for entry in self.journal.open() if entry.state is FaultState.PLANNED]
-        if plans:
-            await self._queue.withdraw([entry.id for entry in plans])
-            await self._save(_nothing, *(entry.failed("the injector was interrupted") for entry in plans))
+        for medium, some in self._by_medium(plans):
+            await medium.undo(some)
+            await self._save(_nothing, *(entry.failed("the injector was interrupted") for entry in some))
 
     async def _end_leases(self) -> None:
         now = self.clock.now()
         await self._undo([entry for entry in self.journal.open() if entry.expired(now)], "lease")
 
-    async def _notice_restarts(self) -> None:
-        mortal = [entry for entry in self.journal.open() if not self._fault(entry).outlives(entry.parameters)]
-        if mortal:
-            alive = await self._victims.alive()
-            await self._undo([entry for entry in mortal if entry.target.name not in alive], "restart")
+    async def _notice_ends(self) -> None:
+        for medium, some in self._by_medium(self.journal.open()):
+            ended = await medium.ended(some)
+            for by in sorted(set(ended.values())):
+                await self._undo([entry for entry in some if ended.get(entry.id) == by], by)
 
     async def _agree(self) -> None:
-        """The database may have lost rows with its data, or kept rows whose end was not written."""
-        asked = await self._queue.directives()
-        wanted = {entry.id: self._directive(entry) for entry in self.journal.open()}
-        await self._queue.ask({identity: wanted[identity] for identity in wanted.keys() - asked})
-        await self._queue.withdraw(sorted(asked - wanted.keys()))
+        for medium in self._media.values():
+            await medium.agree(self._held(medium))
 
-    def _fault(self, entry: JournalEntry) -> Fault:
-        return FAULTS[entry.fault]
+    def _medium(self, fault: str) -> Medium:
+        try:
+            return self._media[FAULTS[fault].medium]
+        except KeyError:
+            raise NotReadyError(f"the fault {fault} needs a cluster, and this injector has none") from None
 
-    def _directive(self, entry: JournalEntry) -> Directive:
-        return self._fault(entry).directive(entry.target, entry.parameters, self.scale)
+    def _held(self, medium: Medium) -> list[JournalEntry]:
+        return [entry for entry in self.journal.open() if self._medium(entry.fault) is medium]
+
+    def _by_medium(self, entries: Iterable[JournalEntry]) -> list[tuple[Medium, list[JournalEntry]]]:
+        sorted_out: dict[str, list[JournalEntry]] = {}
+        for entry in entries:
+            sorted_out.setdefault(FAULTS[entry.fault].medium, []).append(entry)
+        return [(self._medium(some[0].fault), some) for some in sorted_out.values()]
+
+    def _lease(self, name: str, for_seconds: float | None) -> float | None:
+        own = SPECS[name].lease_lab_minutes
+        return for_seconds if for_seconds is not None or own is None else self.scale.real(minutes=own)
 
     async def _save(self, change: Callable[[Journal], None], *entries: JournalEntry) -> None:
         """Change the journal and write it; what could not be written has not changed."""

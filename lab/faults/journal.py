@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import orjson
 
 from lab.core.clock import parse_rfc3339, rfc3339
-from lab.core.fault import FaultSpec, JournalEntry, Plan
+from lab.core.fault import FaultSpec, JournalEntry
+from lab.core.fault_plan import Plan
 from lab.errors import ConfigError, UsageError
 from lab.kube.client import KubeClient
 from lab.kube.status import StatusError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lab.core.fault import FaultSpec
-from lab.faults.fault import Fault
 from lab.faults.hung_workers import HungWorkers
+from lab.faults.medium import Fault
 from lab.faults.slow_worker import SlowWorker
 
 _ALL: tuple[Fault, ...] = (HungWorkers(), SlowWorker())

@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from lab.core.clock import TimeScale
-from lab.core.fault import Plan, Step
+from lab.core.fault_plan import Plan, Step
 from lab.core.seed import stream
 from lab.errors import LabError
-from lab.faults.injector import AWAY, Injector
+from lab.faults.injector import Injector
 from lab.faults.journal import Journal, RunningPlan
+from lab.faults.medium import AWAY
 
 log = logging.getLogger("faults.scheduler")
 TOIL_FAULT = "hung-workers"

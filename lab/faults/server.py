@@ -23,10 +23,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from lab.core.clock import rfc3339
-from lab.core.fault import JournalEntry, Plan, find_spec, read_span
+from lab.core.fault import JournalEntry, find_spec, read_span
+from lab.core.fault_plan import Plan
 from lab.errors import LabError, NotReadyError, UsageError
-from lab.faults.fault import NoVictimError, OccupiedError
 from lab.faults.injector import Injector
+from lab.faults.medium import NoVictimError, OccupiedError
 from lab.faults.registry import SPECS
 from lab.faults.scheduler import Scheduler
 

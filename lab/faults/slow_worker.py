@@ -7,12 +7,13 @@ from typing import Any
 
 from lab.core.clock import TimeScale
 from lab.core.fault import FaultSpec, FaultTarget, Parameter, ParameterType
-from lab.faults.fault import COUNT, PARTITION, Directive
+from lab.faults.fault import COUNT, PARTITION, QUEUE, Directive
 
 
 class SlowWorker:
     """Work slowly until the oldest order reaches a peak age, then catch up, then slowly again."""
 
+    medium = QUEUE
     spec = FaultSpec(
         "slow-worker",
         "Decoy: a healthy worker works slowly; its queue ages up to a peak and drains by itself.",
@@ -39,6 +40,7 @@ class SlowWorker:
             ),
         ),
         decoy=True,
+        on="partition",
     )
 
     def directive(self, target: FaultTarget, parameters: Mapping[str, Any], scale: TimeScale) -> Directive:

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.clock import TimeScale
-from lab.core.fault import FaultState, FaultTarget, JournalEntry, Plan, read_span
+from lab.core.fault import FaultState, FaultTarget, JournalEntry, read_span
+from lab.core.fault_plan import Plan
 from lab.core.seed import stream
 from lab.errors import UsageError
-from lab.faults.fault import NoVictimError, OccupiedError, Partition, choose_partitions, holders
+from lab.faults.fault import Partition, choose_partitions, holders
+from lab.faults.medium import NoVictimError, OccupiedError
 from lab.faults.registry import FAULTS, SPECS
 from lab.faults.scheduler import TOIL_LEAST_LAB_MINUTES, TOIL_MEAN_LAB_MINUTES, toil_gap
 

@@ -10,12 +10,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from lab.core.clock import TimeScale
-from lab.core.fault import FaultState, FaultTarget, JournalEntry, Plan
+from lab.core.fault import FaultState, FaultTarget, JournalEntry
+from lab.core.fault_plan import Plan
 from lab.errors import ConfigError, NotReadyError, UsageError
-from lab.faults.fault import NoVictimError
+from lab.faults.fault import QUEUE
 from lab.faults.injector import Injector
 from lab.faults.journal import KEPT, FileStore, Journal
-from lab.faults.registry import SPECS
+from lab.faults.medium import NoVictimError
+from lab.faults.queue_medium import QueueMedium
+from lab.faults.registry import FAULTS, SPECS
 from lab.faults.scheduler import PATIENCE_SECONDS, TOIL_MOST_AT_ONCE, Scheduler
 from lab.faults.shop_queue import HolderVictims, ShopQueue
 from lab.shop.database import connect
@@ -70,8 +73,7 @@ class Bench:
 
     def new(self, store: FileStore | None = None, seed: int = 5) -> Injector:
         return Injector(
-            self.queue,
-            HolderVictims(self.queue),
+            {QUEUE: QueueMedium(self.queue, HolderVictims(self.queue), FAULTS, TimeScale(60), self.clock)},
             store or FileStore(self.path),
             seed=seed,
             scale=TimeScale(60),
