@@ -124,6 +124,10 @@ class FaultsClient(ServiceClient):
         answer = self.call("DELETE", "/api/v1/faults", params={"name": name} if name else None)
         return list(answer["entries"] if isinstance(answer, dict) else answer)
 
+    def heal_one(self, identity: str) -> list[Json]:
+        """Undo one journal entry; the entry as it is then."""
+        return list(self.call("DELETE", f"/api/v1/faults/{identity}")["entries"])
+
     def journal(self) -> list[Json]:
         """Every entry ever written, oldest first."""
         answer = self.call("GET", "/api/v1/journal")
