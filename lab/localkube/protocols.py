@@ -15,6 +15,13 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+
+OWN_USER: KubeObject = {
+    "username": "system:localkube",
+    "groups": ["system:masters", "system:authenticated"],
+}
+"""Who controllers, scheduler and kubelet are to admission policies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +49,15 @@ class WriteOptions:
     """How to write. Defaults are what a controller wants.
 
     dry_run: do everything but store. field_validation: Ignore, Warn or Strict; warnings are appended to
-    `warnings` and go out as Warning headers. user: for events and audit; not used to authorize.
+    `warnings` and go out as Warning headers. user: authentication/v1 UserInfo, for admission policies; not
+    used to authorize.
     """
 
     dry_run: bool = False
     field_manager: str = ""
     field_validation: str = "Warn"
     force: bool = False
-    user: str = "system:localkube"
+    user: KubeObject = field(default_factory=lambda: OWN_USER)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -61,6 +69,31 @@ class DeleteOptions:
     propagation_policy: str | None = None
     preconditions: Mapping[str, str] = field(default_factory=dict)
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionRequest:
+    """What a request is about to do, as admission policies see it.
+
+    kind: (group, version, kind) of `object`, which a subresource may have of its own. name: as the request
+    has it, so empty in a deletecollection. delete: the options of a DELETE.
+    """
+
+    operation: Operation
+    resource: Resource
+    namespace: str
+    name: str
+    kind: tuple[str, str, str]
+    subresource: str = ""
+    object: KubeObject | None = None
+    old: KubeObject | None = None
+    write: WriteOptions = field(default_factory=WriteOptions)
+    delete: DeleteOptions | None = None
+
+    @property
+    def dry_run(self) -> bool:
+        """Will nothing be stored?"""
+        return self.write.dry_run or (self.delete is not None and self.delete.dry_run)
 
 
 class Registry(Protocol):
@@ -144,8 +177,11 @@ class Registry(Protocol):
     def evict(self, namespace: str, name: str, eviction: KubeObject, options: WriteOptions = ...) -> None:
         """The eviction subresource: a delete inside the disruption budget, or 429."""
 
-    def bind(self, namespace: str, name: str, node: str) -> None:
+    def bind(self, namespace: str, name: str, node: str, options: WriteOptions = ...) -> None:
         """Assign a pod to a node (the binding subresource)."""
+
+    def admit(self, request: AdmissionRequest) -> None:
+        """Hold what is no write of an object (a stream, a token) against the admission policies."""
 
     def watch(
         self,

@@ -154,6 +154,11 @@ def _event_source(obj: KubeObject, _: datetime) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _param_kind(obj: KubeObject, _: datetime) -> str:
+    kind = at(obj, "spec", "paramKind")
+    return f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else UNSET
+
+
 def _binding_role(obj: KubeObject, _: datetime) -> str:
     return f"{at(obj, 'roleRef', 'kind')}/{at(obj, 'roleRef', 'name')}"
 
@@ -406,5 +411,17 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "clusterroles.rbac.authorization.k8s.io": _ROLE,
     "rolebindings.rbac.authorization.k8s.io": _BINDING,
     "clusterrolebindings.rbac.authorization.k8s.io": _BINDING,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": (
+        NAME,
+        Column("Validations", lambda obj, _: len(at(obj, "spec", "validations", default=())), "integer"),
+        Column("ParamKind", _param_kind),
+        AGE,
+    ),
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": (
+        NAME,
+        field("PolicyName", "spec", "policyName"),
+        field("ParamRef", "spec", "paramRef", "name", default=UNSET),
+        AGE,
+    ),
 }
 """By `Resource.key`; a kind that is not here shows name and age."""

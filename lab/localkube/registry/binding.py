@@ -6,13 +6,18 @@ Source: k8s.io/kubernetes/pkg/registry/core/pod/storage/storage.go (assignPod).
 from __future__ import annotations
 
 from lab.kube.status import conflict
+from lab.localkube.protocols import AdmissionRequest, WriteOptions
 from lab.localkube.registry.core import Core
 from lab.localkube.registry.decoding import thaw
 from lab.localkube.registry.served import PODS
 
 
-def bind_pod(core: Core, namespace: str, name: str, node: str) -> None:
-    """Assign a pod to a node and say so in its conditions. Raises StatusError 404 or 409."""
+def bind_pod(core: Core, namespace: str, name: str, node: str, options: WriteOptions) -> None:
+    """Assign a pod to a node and say so in its conditions.
+
+    Raises StatusError 404 or 409, and what an admission policy refuses with.
+    """
+    core.policies.admit(_request(namespace, name, node, options))
     pod = thaw(core.need(PODS, namespace, name))
     if pod["metadata"].get("deletionTimestamp"):
         why = f"pod {name} is being deleted, cannot be assigned to a host"
@@ -30,4 +35,15 @@ def bind_pod(core: Core, namespace: str, name: str, node: str) -> None:
             "lastTransitionTime": core.timestamp(),
         }
     )
-    core.save(PODS, pod, dry_run=False)
+    core.save(PODS, pod, dry_run=options.dry_run)
+
+
+def _request(namespace: str, name: str, node: str, options: WriteOptions) -> AdmissionRequest:
+    binding = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": name, "namespace": namespace},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+    }
+    kind = ("", "v1", "Binding")
+    return AdmissionRequest("CREATE", PODS, namespace, name, kind, "binding", binding, write=options)

@@ -11,6 +11,7 @@ from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource
 from lab.kube.status import not_found
 from lab.localkube.registry.addresses import AddressBook
+from lab.localkube.registry.policies.policies import Policies
 from lab.localkube.registry.served import NAMESPACES, SERVICES, storage_of
 from lab.localkube.store.store import Store
 
@@ -25,6 +26,7 @@ class Core:
         self.clock = clock
         self.addresses = addresses
         self.chance = chance
+        self.policies = Policies(store)
 
     def now(self) -> datetime:
         """The instant, in UTC."""

@@ -12,7 +12,7 @@ from lab.core.clock import parse_rfc3339
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.status import StatusError, conflict, forbidden, invalid
-from lab.localkube.protocols import DeleteOptions, WriteOptions
+from lab.localkube.protocols import AdmissionRequest, DeleteOptions, WriteOptions
 from lab.localkube.registry.core import TIME_FORMAT, Core
 from lab.localkube.registry.decoding import thaw
 from lab.localkube.registry.served import NAMESPACES, PODS
@@ -58,9 +58,37 @@ class Deleter:
         self._core = core
 
     def delete(
-        self, resource: Resource, namespace: str, name: str, delete: DeleteOptions, options: WriteOptions
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        delete: DeleteOptions,
+        options: WriteOptions,
+        *,
+        admit_as: str | None = None,
     ) -> tuple[KubeObject, bool]:
-        """Delete an object; True when it is gone now. Raises StatusError 403, 404, 409 or 422."""
+        """Delete an object; True when it is gone now. Raises StatusError 403, 404, 409 or 422.
+
+        admit_as: the name in the request when it is another one: empty for a whole collection.
+        """
+        admitted = name if admit_as is None else admit_as
+        return self._delete(resource, namespace, name, delete, options, admitted)
+
+    def remove_admitted(
+        self, resource: Resource, namespace: str, name: str, delete: DeleteOptions, options: WriteOptions
+    ) -> None:
+        """Delete an object on behalf of a request that admission has seen already."""
+        self._delete(resource, namespace, name, delete, options, None)
+
+    def _delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        delete: DeleteOptions,
+        options: WriteOptions,
+        admitted: str | None,
+    ) -> tuple[KubeObject, bool]:
         old = self._core.need(resource, namespace, name)
         dry_run = delete.dry_run or options.dry_run
         self._check(resource, name, delete)
@@ -69,6 +97,13 @@ class Deleter:
         graceful, already = self._set_grace(resource, obj, delete)
         if already:
             return old, False
+        if admitted is not None:
+            kind = (resource.group, resource.version, resource.kind)
+            self._core.policies.admit(
+                AdmissionRequest(
+                    "DELETE", resource, namespace, admitted, kind, old=old, write=options, delete=delete
+                )
+            )
         finalizers = self._finalizers(obj, delete.propagation_policy)
         if finalizers:
             obj["metadata"]["finalizers"] = finalizers

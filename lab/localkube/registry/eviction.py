@@ -11,7 +11,7 @@ from typing import Any
 from lab.kube.objects import KubeObject, labels_of, name_of
 from lab.kube.selectors import label_selector_from
 from lab.kube.status import bad_request, forbidden, internal_error, too_many_requests
-from lab.localkube.protocols import DeleteOptions, WriteOptions
+from lab.localkube.protocols import AdmissionRequest, DeleteOptions, WriteOptions
 from lab.localkube.registry.core import Core
 from lab.localkube.registry.decoding import thaw
 from lab.localkube.registry.deletion import Deleter, check_preconditions
@@ -71,6 +71,7 @@ class Evictor:
             raise bad_request(f"name in URL does not match name in Eviction object: {name} != {given}")
         delete = read_delete_options(eviction.get("deleteOptions"))
         dry_run = options.dry_run or delete.dry_run
+        self._admit(namespace, name, eviction, options)
         pod = self._core.need(PODS, namespace, name)
         check_preconditions(PODS, pod, dict(delete.preconditions))
         if not _needs_no_budget(pod):
@@ -78,7 +79,14 @@ class Evictor:
         if not dry_run:
             self._announce(pod)
         checked = replace(delete, preconditions={})
-        self._deleter.delete(PODS, namespace, name, checked, WriteOptions(dry_run=dry_run))
+        self._deleter.remove_admitted(PODS, namespace, name, checked, WriteOptions(dry_run=dry_run))
+
+    def _admit(self, namespace: str, name: str, eviction: KubeObject, options: WriteOptions) -> None:
+        kind = ("policy", "v1", "Eviction")
+        typed = {"apiVersion": "policy/v1", "kind": "Eviction"} | eviction
+        self._core.policies.admit(
+            AdmissionRequest("CREATE", PODS, namespace, name, kind, "eviction", typed, write=options)
+        )
 
     def _spend(self, namespace: str, pod: KubeObject, *, dry_run: bool) -> None:
         budgets = [

@@ -17,7 +17,13 @@ from lab.kube.patch import APPLY_PATCH
 from lab.kube.resources import Resource
 from lab.kube.selectors import EVERYTHING, SelectorError, parse_label_selector
 from lab.kube.status import bad_request, gone, invalid
-from lab.localkube.protocols import DeleteOptions, ListResult, WatchEvent, WriteOptions
+from lab.localkube.protocols import (
+    AdmissionRequest,
+    DeleteOptions,
+    ListResult,
+    WatchEvent,
+    WriteOptions,
+)
 from lab.localkube.registry.addresses import AddressBook
 from lab.localkube.registry.binding import bind_pod
 from lab.localkube.registry.core import Core
@@ -197,7 +203,7 @@ class LocalRegistry:
         """Delete every match; the objects as they were left."""
         found = self.list(resource, namespace, label_selector=label_selector, field_selector=field_selector)
         left = [
-            self._deleter.delete(resource, namespace_of(obj), name_of(obj), delete, options)[0]
+            self._deleter.delete(resource, namespace_of(obj), name_of(obj), delete, options, admit_as="")[0]
             for obj in found.items
         ]
         return ListResult(left, self.rv)
@@ -206,9 +212,13 @@ class LocalRegistry:
         """A delete inside the disruption budget. Raises StatusError 404, 409, 429 or 500."""
         self._evictor.evict(namespace, name, eviction, options)
 
-    def bind(self, namespace: str, name: str, node: str) -> None:
+    def bind(self, namespace: str, name: str, node: str, options: WriteOptions = _WRITE) -> None:
         """Assign a pod to a node. Raises StatusError 404 or 409."""
-        bind_pod(self._core, namespace, name, node)
+        bind_pod(self._core, namespace, name, node, options)
+
+    def admit(self, request: AdmissionRequest) -> None:
+        """Hold what is no write of an object against the admission policies. Raises StatusError."""
+        self._core.policies.admit(request)
 
     def watch(
         self,

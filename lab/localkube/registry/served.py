@@ -16,6 +16,8 @@ SERVICES = builtin("services")
 BUDGETS = builtin("poddisruptionbudgets")
 CORE_EVENTS = builtin("events", "")
 NEW_EVENTS = builtin("events", EVENTS_GROUP)
+POLICIES = builtin("validatingadmissionpolicies")
+POLICY_BINDINGS = builtin("validatingadmissionpolicybindings")
 
 
 @dataclass(frozen=True, slots=True)

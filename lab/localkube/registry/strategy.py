@@ -23,6 +23,8 @@ _GENERATION = frozenset(
         "networkpolicies.networking.k8s.io",
         "endpointslices.discovery.k8s.io",
         "priorityclasses.scheduling.k8s.io",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
     }
 )
 _KEEPS_STATUS_ON_CREATE = frozenset({"nodes", "namespaces"})
@@ -32,6 +34,8 @@ _NEEDS_VERSION_ON_UPDATE = frozenset(
         "poddisruptionbudgets.policy",
         "priorityclasses.scheduling.k8s.io",
         "endpointslices.discovery.k8s.io",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
     }
 )
 _FIRST_STATUS: dict[str, KubeObject] = {

@@ -1,6 +1,6 @@
 """What POST, PUT and PATCH mean.
 
-    read as its type would → own metadata → defaults → validation → store (not in a dry run)
+    read as its type would → own metadata → defaults → validation → policies → store (not in a dry run)
 
 Source: k8s.io/apiserver/pkg/registry/rest/{create,update}.go and pkg/endpoints/handlers/patch.go.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from lab.kube import patch as patches
-from lab.kube.objects import KubeObject
+from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource
 from lab.kube.schema import definition_for
 from lab.kube.status import (
@@ -25,7 +25,7 @@ from lab.kube.status import (
     invalid,
     unsupported_media_type,
 )
-from lab.localkube.protocols import WriteOptions
+from lab.localkube.protocols import AdmissionRequest, WriteOptions
 from lab.localkube.registry import strategy
 from lab.localkube.registry.admission import admit
 from lab.localkube.registry.applying import apply_intent
@@ -84,6 +84,7 @@ class Writer:
         if resource.key == "jobs.batch":
             select_own_pods(new)
         validate(resource, new)
+        self._admit_new(resource, new, options)
         if self._core.find(resource, namespace, metadata["name"]) is not None:
             raise already_exists(resource.plural, resource.group, metadata["name"])
         if resource.key == SERVICES.key:
@@ -104,8 +105,8 @@ class Writer:
         old = self._core.need(resource, namespace, name)
         if subresource == "scale":
             self._check_subresource(resource, subresource)
-            new = self._store_update(resource, old, take_scale(resource, old, obj), "", options)
-            return scale_of(new)
+            scaled = take_scale(resource, old, obj)
+            return scale_of(self._store_update(resource, old, scaled, "", options, scale=True))
         new = self._read(resource, obj, options)
         self._check_name(new["metadata"], name)
         self._take_namespace(resource, namespace, new["metadata"])
@@ -230,6 +231,8 @@ class Writer:
         subresource: str,
         options: WriteOptions,
         managers: Sequence[Manager] | None = None,
+        *,
+        scale: bool = False,
     ) -> KubeObject:
         self._check_subresource(resource, subresource)
         self._check_version(resource, old, new)
@@ -245,6 +248,7 @@ class Writer:
             strategy.carry_over(resource, old, new)
             validate(resource, new)
             validate_update(resource, old, new)
+        self._admit_change(resource, old, new, "scale" if scale else subresource, options)
         if finalized(resource, new):
             return self._core.erase(resource, new, dry_run=options.dry_run)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
@@ -252,6 +256,27 @@ class Writer:
         if new == old:
             return old
         return self._core.save(resource, new, dry_run=options.dry_run)
+
+    def _admit_new(self, resource: Resource, new: KubeObject, options: WriteOptions) -> None:
+        if not self._core.policies.idle:
+            kind = (resource.group, resource.version, resource.kind)
+            namespace, name = namespace_of(new), name_of(new)
+            self._core.policies.admit(
+                AdmissionRequest("CREATE", resource, namespace, name, kind, "", new, write=options)
+            )
+
+    def _admit_change(
+        self, resource: Resource, old: KubeObject, new: KubeObject, subresource: str, options: WriteOptions
+    ) -> None:
+        if self._core.policies.idle:
+            return
+        kind = (resource.group, resource.version, resource.kind)
+        namespace, name = namespace_of(old), name_of(old)
+        if subresource == "scale":
+            kind, old, new = ("autoscaling", "v1", "Scale"), scale_of(old), scale_of(new)
+        self._core.policies.admit(
+            AdmissionRequest("UPDATE", resource, namespace, name, kind, subresource, new, old, options)
+        )
 
     def apply(
         self,

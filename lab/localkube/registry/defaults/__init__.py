@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lab.kube.objects import KubeObject
-from lab.localkube.registry.defaults import others, pods, workloads
+from lab.localkube.registry.defaults import others, pods, policies, workloads
 
 Default = Callable[[KubeObject], None]
 
@@ -38,6 +38,8 @@ _DEFAULTS: Mapping[str, Default] = {
     "clusterrolebindings.rbac.authorization.k8s.io": others.default_binding,
     "storageclasses.storage.k8s.io": others.default_storage_class,
     "priorityclasses.scheduling.k8s.io": others.default_priority_class,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": policies.default_policy,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": policies.default_policy_binding,
 }
 
 

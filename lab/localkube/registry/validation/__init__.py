@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.status import invalid
-from lab.localkube.registry.validation import others, pods, workloads
+from lab.localkube.registry.validation import others, pods, policies, workloads
 from lab.localkube.registry.validation.causes import Causes
 from lab.localkube.registry.validation.metadata import check_metadata, check_metadata_update
 
@@ -32,6 +32,8 @@ _CHECKS: Mapping[str, Check] = {
     "rolebindings.rbac.authorization.k8s.io": others.check_role_binding,
     "clusterrolebindings.rbac.authorization.k8s.io": others.check_role_binding,
     "endpointslices.discovery.k8s.io": others.check_endpoint_slice,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": policies.check_policy,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": policies.check_policy_binding,
 }
 _UPDATE_CHECKS: Mapping[str, tuple[UpdateCheck, ...]] = {
     "pods": (pods.check_pod_update,),

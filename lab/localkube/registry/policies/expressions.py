@@ -1,0 +1,132 @@
+"""Expressions of the Common Expression Language: compiled as upstream declares them, evaluated.
+
+The library is loaded with the first policy, and its extensions with the first expression that needs one:
+together they weigh 16 MiB, and most clusters do without.
+
+Source: k8s.io/apiserver/pkg/admission/plugin/cel/{compile,composition,activation}.go.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.localkube.registry.policies.fields import undefined_field
+
+BOOL, STRING, NULL = "bool", "string", "null_type"
+_VARIABLE = re.compile(r"undeclared reference to 'variables\.(\w+)[\w.]*' \(in container ''\)")
+_MISSING_KEY = re.compile(r'Key not found in map : "(.*)"')
+_UNSET_VARIABLE = re.compile(r'No value with name "variables\.(\w+)" found')
+
+
+class ExpressionError(Exception):
+    """An expression that cannot be compiled, or whose evaluation failed."""
+
+
+class Program:
+    """A compiled expression. `type` is its static type in CEL's own notation, such as `list(string)`."""
+
+    def __init__(self, text: str, compiled: Any) -> None:
+        self.text = text
+        self.declared = compiled.return_type()
+        self.type = _type_name(self.declared)
+        self._compiled = compiled
+
+    def evaluate(self, values: Mapping[str, Any], broken: Mapping[str, str] | None = None) -> Any:
+        """The value as plain Python. Raises ExpressionError.
+
+        values: by variable; broken: why each variable that has no value has none.
+        """
+        try:
+            result = self._compiled.eval(data=values)
+            kind = result.type().name()
+            if kind != "ERROR":
+                return result.plain_value()
+            why = _readable(str(result.value()))
+        except (RuntimeError, TypeError) as error:
+            why = _readable(str(error))
+        unset = _UNSET_VARIABLE.search(why)
+        if unset and broken and unset[1] in broken:
+            why = f'composited variable "{unset[1]}" fails to evaluate: {broken[unset[1]]}'
+        raise ExpressionError(f"expression '{self.text}' resulted in error: {why}")
+
+
+class Compiler:
+    """Compiles the expressions of one policy, which may use the variables declared before them."""
+
+    def __init__(self, *, params: bool) -> None:
+        self._params = params
+        self._variables: dict[str, Any] = {}
+
+    def declare(self, name: str, program: Program) -> None:
+        """Let the expressions that follow use `variables.<name>`."""
+        self._variables[f"variables.{name}"] = program.declared
+
+    def compile(self, text: str, returns: Sequence[str] = ()) -> Program:
+        """Compile an expression that gives one of some types, any when none are named.
+
+        Raises ExpressionError.
+        """
+        problem = undefined_field(text)
+        if problem:
+            raise ExpressionError(f"compilation failed: {problem}")
+        try:
+            program = Program(text, self._environment(extended=False).compile(text))
+        except RuntimeError:
+            try:
+                program = Program(text, self._environment(extended=True).compile(text))
+            except RuntimeError as error:
+                raise ExpressionError(f"compilation failed: {_compilation(str(error))}") from error
+        if returns and program.type not in returns:
+            wanted = returns[0] if len(returns) == 1 else f"one of [{' '.join(returns)}]"
+            raise ExpressionError(f"must evaluate to {wanted} but got {program.type}")
+        return program
+
+    def _environment(self, *, extended: bool) -> Any:
+        if self._variables:
+            return _new_environment(self._params, extended, self._variables)
+        return _environment(self._params, extended)
+
+
+@functools.cache
+def _environment(params: bool, extended: bool) -> Any:
+    return _new_environment(params, extended, {})
+
+
+def _new_environment(params: bool, extended: bool, variables: Mapping[str, Any]) -> Any:
+    from cel_expr_python import cel
+
+    anything = cel.Type.DYN
+    known: dict[str, Any] = {
+        "object": anything,
+        "oldObject": anything,
+        "namespaceObject": anything,
+        "request": cel.Type.Map(cel.Type.STRING, anything),
+        **({"params": anything} if params else {}),
+        **variables,
+    }
+    extensions: list[Any] = []
+    if extended:
+        from lab.localkube.registry.policies.functions import extensions as all_extensions
+
+        extensions = all_extensions()
+    return cel.NewEnv(variables=known, extensions=extensions)
+
+
+def _type_name(declared: Any) -> str:
+    name = repr(declared).lower().replace("<", "(").replace(">", ")")
+    return NULL if name == "null" else name
+
+
+def _compilation(message: str) -> str:
+    """The library's complaint without its status code, in upstream's words where they differ."""
+    text = message.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+    return _VARIABLE.sub(r"undefined field '\1'", text)
+
+
+def _readable(message: str) -> str:
+    text = re.sub(r"^[A-Z_]+: ", "", message)
+    text = re.sub(r" \[[A-Z_]+\]$", "", text)
+    return _MISSING_KEY.sub(r"no such key: \1", text)
