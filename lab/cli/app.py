@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import chaos, doctor, exercises, experiments, grading, lifecycle, runs, story
+from lab.cli import chaos, doctor, exercises, experiments, grading, lifecycle, page, runs, story
 from lab.cli.output import OUTPUT, fail
 from lab.core import interrupt
 from lab.errors import LabError, NotReadyError, UsageError
@@ -57,7 +57,7 @@ def root(
     OUTPUT.command = context.invoked_subcommand or ""
 
 
-for noun in (lifecycle, doctor, exercises, runs, grading, chaos, experiments, story):
+for noun in (lifecycle, doctor, exercises, runs, grading, chaos, experiments, page, story):
     noun.register(app)
 
 

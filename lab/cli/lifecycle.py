@@ -22,7 +22,7 @@ from lab.kube.objects import name_of, namespace_of
 PARTS = {
     "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop",
     "gateway": "lab-system", "pager": "lab-system", "oncall": "lab-system", "faults": "lab-system",
-    "prometheus": "lab-system", "automation": "automation",
+    "prometheus": "lab-system", "dashboard": "lab-system", "automation": "automation",
 }  # fmt: skip
 
 SHORTEST_HOUR = 5.0
