@@ -22,24 +22,21 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A solution that must fail. fails: the checks that must catch it. may_fail: checks that its flaw reaches
-    on some seeds; every other check must pass."""
+    """A solution that must fail. fails: the checks that must catch it; every other check must pass."""
 
     id: str
     title: str
     base: str
     edits: tuple[Edit, ...]
     fails: tuple[str, ...]
-    may_fail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """What the starter must get. at_most: its points. fails and may_fail: as a mutant's."""
+    """What the starter must get. at_most: its points. fails: as a mutant's."""
 
     at_most: float
     fails: tuple[str, ...]
-    may_fail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,6 @@ def load_mutants(exercise: Exercise) -> Mutants:
             base=item.base,
             edits=tuple(Edit(edit.file, edit.find, edit.replace) for edit in item.edits),
             fails=tuple(item.fails),
-            may_fail=tuple(item.may_fail),
         )
         for item in written.mutants
     )
@@ -72,8 +68,7 @@ def load_mutants(exercise: Exercise) -> Mutants:
         problems += [f"mutant {mutant.id}: {text}" for text in _problems(exercise, mutant)]
     if problems:
         raise ConfigError(f"{path} is not valid", problems)
-    starter = Starter(written.starter_at_most, tuple(written.starter_fails), tuple(written.starter_may_fail))
-    return Mutants(starter, mutants)
+    return Mutants(Starter(written.starter_at_most, tuple(written.starter_fails)), mutants)
 
 
 def _base(exercise: Exercise, mutant: Mutant) -> Path:

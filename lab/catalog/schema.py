@@ -112,7 +112,6 @@ class WrittenMutant(_Written):
     base: Identity = "python"
     edits: list[WrittenEdit] = []
     fails: Annotated[list[str], Field(min_length=1)]
-    may_fail: list[str] = []
 
 
 class WrittenMutants(_Written):
@@ -122,7 +121,6 @@ class WrittenMutants(_Written):
     kind: Literal["Mutants"]
     starter_at_most: Annotated[float, Field(ge=0, le=100)] = 60.0
     starter_fails: Annotated[list[str], Field(min_length=1)]
-    starter_may_fail: list[str] = []
     mutants: list[WrittenMutant]
 
 

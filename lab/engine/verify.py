@@ -2,8 +2,8 @@
 
 subject      wanted
 solution     every check passes, and pass_points are reached
-starter      at most starter_at_most points; every check of `starter_fails` fails, as for a mutant
-mutant       every check of `fails` fails; no other does, but those of `may_fail`
+starter      at most starter_at_most points; every check of `starter_fails` fails, and no other
+mutant       every check of `fails` fails, and no other
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def judge_solution(name: str, pass_points: float, found: Grade) -> Proof:
 
 def judge_starter(wanted: Starter, found: Grade) -> Proof:
     """The starter is judged fairly, low, and for what is wrong with it."""
-    problems = _not_as_named(wanted.fails, wanted.may_fail, found)
+    problems = _not_as_named(wanted.fails, found)
     if found.earned > wanted.at_most:
         problems.append(f"{found.earned:g} points, at most {wanted.at_most:g} are wanted")
     text = f"at most {wanted.at_most:g} points, fails {', '.join(wanted.fails)}"
@@ -118,18 +118,17 @@ def judge_starter(wanted: Starter, found: Grade) -> Proof:
 
 def judge_mutant(mutant: Mutant, found: Grade) -> Proof:
     """A mutant fails exactly the checks that are named for it."""
-    problems = _not_as_named(mutant.fails, mutant.may_fail, found)
+    problems = _not_as_named(mutant.fails, found)
     return _proof(mutant.id, "mutant", found, f"fails {', '.join(mutant.fails)}", problems)
 
 
-def _not_as_named(fails: Sequence[str], may_fail: Sequence[str], found: Grade) -> list[str]:
+def _not_as_named(fails: Sequence[str], found: Grade) -> list[str]:
     known = {check.id for check in found.checks}
-    named = (*fails, *may_fail)
-    problems = [f"{name} is not a check" for name in named if name not in known]
+    problems = [f"{name} is not a check" for name in fails if name not in known]
     problems += _unjudged(found)
     failed = _failed(found)
     problems += [f"{name} did not fail" for name in fails if name in known and name not in failed]
-    return problems + [f"{name} failed too" for name in failed if name not in named]
+    return problems + [f"{name} failed too" for name in failed if name not in fails]
 
 
 def _failed(found: Grade) -> tuple[str, ...]:

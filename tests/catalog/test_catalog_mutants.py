@@ -13,7 +13,8 @@ from lab.core.places import data_root
 from lab.errors import ConfigError
 
 STUCK = exercise("stuck-workers")
-MUTANTS = load_mutants(STUCK).mutants
+KNOWN_BAD = load_mutants(STUCK)
+MUTANTS = KNOWN_BAD.mutants
 
 
 def test_there_are_enough_mutants() -> None:
@@ -38,13 +39,25 @@ def test_workspaces_are_valid(name: str) -> None:
     assert "automation.yaml" in config_map["data"]
 
 
-def test_checks_of_mutants_exist() -> None:
+def test_checks_of_starter_and_mutants_exist() -> None:
     text = "".join(path.read_text() for path in (STUCK.folder / "checks").glob("test_*.py"))
-    for mutant in MUTANTS:
-        for name in (*mutant.fails, *mutant.may_fail):
+    for known_bad in (KNOWN_BAD.starter, *MUTANTS):
+        for name in known_bad.fails:
             group, _, check = name.partition(".")
             assert f'"{group}"' in text
             assert f"def test_{check.replace('-', '_')}(" in text, name
+
+
+def test_nothing_may_fail_beside_what_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "stuck-workers"
+    shutil.copytree(STUCK.folder, folder)
+    path = folder / "mutants" / "mutants.yaml"
+    document = yaml.safe_load(path.read_text())
+    document["mutants"][0]["mayFail"] = ["live.explained"]
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(ConfigError) as caught:
+        load_mutants(load_exercise(folder))
+    assert "mayFail: Extra inputs are not permitted" in str(caught.value)
 
 
 def test_edit_that_does_not_fit_is_reported(tmp_path: Path) -> None:

@@ -222,6 +222,15 @@ BAD = {
         expect.explained,
         "worker-a",
     ),
+    "invents an incident": (
+        lambda: replace(
+            live(),
+            audit=tuple(replace(r, incident="inc-99") for r in live().audit),
+            incidents=tuple(replace(i, actions=()) for i in live().incidents),
+        ),
+        expect.explained,
+        "worker-a",
+    ),
     "leaves it to the human": (
         lambda: replace(
             live(), incidents=(incident(1, 0, 9, actions=(action("worker-a", 10, by="human:oncall"),)),)

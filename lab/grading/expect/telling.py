@@ -97,8 +97,9 @@ def recorded_actions(evidence: Evidence, settle_lab_minutes: float) -> Finding:
 
 def explained(evidence: Evidence) -> Finding:
     """Every restart, carried out or intended, can be traced to an incident and a reason: by the request's
-    headers, or by an action or note on an incident that names the pod."""
+    headers, naming an incident of the pager, or by an action or note on an incident that names the pod."""
     wanted = restarts(evidence, (*evidence.carried_out, *evidence.intents))
+    known = {incident.id for incident in evidence.incidents}
     written = [
         text
         for incident in evidence.incidents
@@ -110,7 +111,7 @@ def explained(evidence: Evidence) -> Finding:
     bare = [
         r
         for r in wanted
-        if not (r.record.incident and r.record.note)
+        if not (r.record.incident in known and r.record.note)
         and not all(any(pod in text for text in written) for pod in r.workers)
     ]
     return Finding(
