@@ -1,7 +1,8 @@
 """Getting the real Prometheus into the lab's cache, when there is none on PATH.
 
 In this order: the system's package, fetched and unpacked without root and without leaving a service running;
-Homebrew; upstream's release, checked against the checksums that upstream publishes beside it.
+Homebrew, whose binary is linked into the cache, because its folder need not be on PATH; upstream's release,
+checked against the checksums that upstream publishes beside it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ UPSTREAM_VERSION = "3.5.0"
 UPSTREAM = "https://github.com/prometheus/prometheus/releases/download"
 FETCH_SECONDS = 300.0
 PROGRAMS = ("promtool", "prometheus")
+HOMEBREWS = (
+    Path("/opt/homebrew/bin/brew"),  # Apple silicon
+    Path("/usr/local/bin/brew"),  # Intel
+    Path("/home/linuxbrew/.linuxbrew/bin/brew"),
+)
+"""Where Homebrew lives when its folder is not on PATH."""
 
 Say = Callable[[str], None]
 
@@ -78,10 +85,22 @@ def _system_package(target: Path) -> str:
 
 
 def _homebrew(target: Path) -> str:
-    if shutil.which("brew") is None:
+    brew = shutil.which("brew") or next((str(path) for path in HOMEBREWS if path.is_file()), None)
+    if brew is None:
         raise NotReadyError("brew is not on this system")
-    run(["brew", "install", "prometheus"], timeout=FETCH_SECONDS)
-    return "installed by Homebrew"
+    # Homebrew's own link to the formula: it follows upgrades, and exists whether or not `brew link` does.
+    formula = Path(run([brew, "--prefix", "prometheus"], timeout=FETCH_SECONDS).stdout.strip())
+    what = "found in Homebrew"
+    if not (formula / "bin" / "prometheus").is_file():
+        run([brew, "install", "prometheus"], timeout=FETCH_SECONDS)
+        what = "installed by Homebrew"
+    if not (formula / "bin" / "prometheus").is_file():
+        raise NotReadyError(f"brew installed prometheus, but {formula}/bin holds none")
+    for program in PROGRAMS:
+        if (formula / "bin" / program).is_file():
+            (target / program).unlink(missing_ok=True)
+            (target / program).symlink_to(formula / "bin" / program)
+    return what
 
 
 def _release(target: Path, upstream: str) -> str:

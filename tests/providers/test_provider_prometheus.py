@@ -57,6 +57,7 @@ def upstream(tmp_path: Path):
 def bare_machine(tmp_path, monkeypatch):
     """Neither Prometheus nor a package manager on PATH."""
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setattr(prometheus, "HOMEBREWS", ())
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("LAB_PROMETHEUS", raising=False)
 
