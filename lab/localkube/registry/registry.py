@@ -30,6 +30,7 @@ from lab.localkube.registry.core import Core
 from lab.localkube.registry.deletion import Deleter
 from lab.localkube.registry.eviction import Evictor
 from lab.localkube.registry.fields import parse_fields
+from lab.localkube.registry.history import objects_at
 from lab.localkube.registry.paging import Pager, check_not_future, version_number
 from lab.localkube.registry.served import (
     NAMESPACES,
@@ -101,11 +102,12 @@ class LocalRegistry:
             if resource_version not in ("", "0"):
                 raise bad_request("specifying resource version is not allowed when using continue")
             return self._pager.after(continue_token, limit, filtered=filtered)
-        self._check_list_version(resource, resource_version, resource_version_match)
-        items = self._matching(resource, accepts)
-        return self._pager.first(items, self.rv, limit, filtered=filtered)
+        at = self._list_version(resource_version, resource_version_match)
+        items = self._matching(resource, accepts, at)
+        return self._pager.first(items, at or self.rv, limit, filtered=filtered)
 
-    def _check_list_version(self, resource: Resource, version: str, match: str) -> None:
+    def _list_version(self, version: str, match: str) -> int:
+        """The earlier version that a list asks for exactly; 0 for the present."""
         if match and not version:
             message = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
             raise invalid(
@@ -113,14 +115,7 @@ class LocalRegistry:
             )
         wanted = version_number(version)
         check_not_future(wanted, self.rv)
-        if match == "Exact" and wanted < self.rv and self._changed_since(resource, wanted):
-            raise gone(f"The resourceVersion for the provided list is too old: {wanted} ({self.rv})")
-
-    def _changed_since(self, resource: Resource, rv: int) -> bool:
-        try:
-            return bool(self._core.store.changes_since(storage_of(resource).key, rv))
-        except CompactedError:
-            return True
+        return wanted if match == "Exact" and wanted < self.rv else 0
 
     def _filter(self, resource: Resource, namespace: str, labels: str, fields: str) -> Filter:
         try:
@@ -129,12 +124,14 @@ class LocalRegistry:
             raise bad_request(str(error)) from error
         return Filter(namespace if resource.namespaced else "", selector, parse_fields(resource, fields))
 
-    def _matching(self, resource: Resource, accepts: Filter) -> Sequence[KubeObject]:
+    def _matching(self, resource: Resource, accepts: Filter, at: int = 0) -> Sequence[KubeObject]:
         storage = storage_of(resource)
         name = accepts.fields.exact("metadata.name")
         namespace = accepts.namespace or accepts.fields.exact("metadata.namespace") or ""
         stored: Iterable[KubeObject]
-        if name and (namespace or not resource.namespaced):
+        if at:
+            stored = self._stored_at(storage.key, at, namespace)
+        elif name and (namespace or not resource.namespaced):
             one = self._core.store.get(storage.key, namespace, name)
             stored = [one] if one is not None else []
         else:
@@ -143,6 +140,12 @@ class LocalRegistry:
         if accepts.labels.empty and accepts.fields.empty:
             return [*objects]
         return [obj for obj in objects if accepts.matches(obj)]
+
+    def _stored_at(self, key: str, rv: int, namespace: str) -> Iterable[KubeObject]:
+        try:
+            return objects_at(self._core.store, key, rv, namespace)
+        except CompactedError as error:
+            raise gone(f"The resourceVersion for the provided list is too old: {rv} ({self.rv})") from error
 
     def create(
         self, resource: Resource, namespace: str, obj: KubeObject, options: WriteOptions = _WRITE

@@ -7,7 +7,7 @@ import pytest
 from registry_manifests import CONFIG_MAPS, NAMESPACES, PODS, SECRETS, SERVICES, pod, service
 
 from lab.kube.status import StatusError
-from lab.localkube.protocols import WatchEvent
+from lab.localkube.protocols import ListResult, WatchEvent
 from lab.localkube.registry import watching
 
 MERGE = "application/merge-patch+json"
@@ -112,7 +112,6 @@ def test_resource_versions_of_lists(registry) -> None:
     ) == ["p"]
     for version, match, code in (
         (str(registry.rv + 1), "", 504),
-        (str(before), "Exact", 410),
         ("x", "", 400),
         ("", "Exact", 422),
     ):
@@ -120,6 +119,34 @@ def test_resource_versions_of_lists(registry) -> None:
             registry.list(PODS, resource_version=version, resource_version_match=match)
         assert caught.value.code == code
     assert registry.list(SERVICES, resource_version=str(before), resource_version_match="Exact").items == []
+
+
+def test_a_list_at_an_exact_version_is_the_past(registry) -> None:
+    registry.create(PODS, "default", pod("kept"))
+    registry.create(PODS, "default", pod("changed"))
+    registry.create(PODS, "default", pod("removed", labels={"tier": "front"}))
+    registry.create(PODS, "kube-system", pod("elsewhere"))
+    then = registry.list(PODS, "default")
+    registry.patch(PODS, "default", "changed", {"metadata": {"labels": {"tier": "front"}}}, MERGE)
+    registry.delete(PODS, "default", "removed")
+    registry.create(PODS, "default", pod("added"))
+
+    def at(**more: object) -> ListResult:
+        version = str(then.rv)
+        return registry.list(
+            PODS, "default", resource_version=version, resource_version_match="Exact", **more
+        )
+
+    assert (at().items, at().rv) == (list(then.items), then.rv)
+    assert names(at(label_selector="tier=front")) == ["removed"]
+    assert names(at(field_selector="metadata.name=removed")) == ["removed"]
+    first = at(limit=2)
+    assert (names(first), first.rv) == (["changed", "kept"], then.rv)
+    assert names(registry.list(PODS, "default", continue_token=first.continue_token)) == ["removed"]
+    registry._core.store.compact(registry.rv)
+    with pytest.raises(StatusError) as caught:
+        at()
+    assert (caught.value.code, caught.value.reason) == (410, "Expired")
 
 
 async def take(watch: AsyncIterator[WatchEvent], count: int) -> list[tuple[str, str]]:
