@@ -6,11 +6,23 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lab.core.fault import FaultSpec
+from lab.faults.frozen_metrics import FrozenMetrics
 from lab.faults.hung_workers import HungWorkers
 from lab.faults.medium import Fault
+from lab.faults.missing_series import MissingSeries
+from lab.faults.scrape_gap import ScrapeGap
+from lab.faults.scrape_lag import ScrapeLag
 from lab.faults.slow_worker import SlowWorker
 
-_ALL: tuple[Fault, ...] = (HungWorkers(), SlowWorker())
+_ALL: tuple[Fault, ...] = (
+    HungWorkers(),
+    SlowWorker(),
+    # monitoring
+    ScrapeGap(),
+    ScrapeLag(),
+    FrozenMetrics(),
+    MissingSeries(),
+)
 
 FAULTS: Mapping[str, Fault] = MappingProxyType({fault.spec.name: fault for fault in _ALL})
 """Name to fault."""

@@ -1,32 +1,29 @@
 """Tells Prometheus which pods there are: its HTTP service discovery protocol over the Kubernetes API.
 
-`python -m lab.slo.discovery` runs beside Prometheus and answers `GET /targets` with one target group per pod
-that has an address. The labels are those of kubernetes_sd (role pod).
+It runs beside Prometheus and answers `GET /targets` with one target group per pod that has an address. The
+labels are those of kubernetes_sd (role pod).
 Protocol: https://prometheus.io/docs/prometheus/latest/http_sd/
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from lab.core.clock import Clock, SystemClock
+from lab.core.clock import Clock
 from lab.kube.client import KubeClient
 from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
 from lab.kube.status import StatusError
-from lab.metrics.pod import run, serve
 
 PORT = 9091
 _RETRY_SECONDS = 0.5
+_OVER = ("Succeeded", "Failed")
 _NOT_A_LABEL = re.compile(r"[^a-zA-Z0-9_]")
-log = logging.getLogger("lab.discovery")
 
 
 class PodTargets:
@@ -36,6 +33,7 @@ class PodTargets:
         self._kube = kube
         self._clock = clock
         self._pods: dict[str, KubeObject] = {}
+        self._by_address: dict[str, KubeObject] | None = None
         self.synced = False
 
     async def follow(self) -> None:
@@ -48,9 +46,11 @@ class PodTargets:
     async def _list_and_watch(self) -> None:
         listed = await self._kube.list("pods", "")
         self._pods = {pod["metadata"]["uid"]: pod for pod in listed["items"]}
+        self._by_address = None
         self.synced = True
         version = listed["metadata"]["resourceVersion"]
         async for event in self._kube.watch("pods", "", resource_version=version):
+            self._by_address = None
             if event["type"] in ("ADDED", "MODIFIED"):
                 self._pods[event["object"]["metadata"]["uid"]] = event["object"]
             elif event["type"] == "DELETED":
@@ -59,6 +59,16 @@ class PodTargets:
     def groups(self) -> list[dict[str, Any]]:
         """The answer to Prometheus."""
         return [target_group(pod) for pod in self._pods.values() if pod.get("status", {}).get("podIP")]
+
+    def pod_at(self, address: str) -> KubeObject | None:
+        """The pod that has an address now."""
+        if self._by_address is None:
+            self._by_address = {
+                pod["status"]["podIP"]: pod
+                for pod in self._pods.values()
+                if pod.get("status", {}).get("podIP") and pod["status"].get("phase") not in _OVER
+            }
+        return self._by_address.get(address)
 
 
 def target_group(pod: KubeObject) -> dict[str, Any]:
@@ -99,15 +109,3 @@ def discovery_app(targets: PodTargets) -> web.Application:
     app.router.add_get("/targets", answer)
     app.cleanup_ctx.append(following)
     return app
-
-
-async def main() -> None:
-    """Serve until SIGTERM."""
-    async with KubeClient.from_environment(user_agent="toil-lab-discovery") as kube:
-        targets = PodTargets(kube, SystemClock())
-        registry = CollectorRegistry()
-        await serve(discovery_app(targets), port=PORT, ready=lambda: targets.synced, registry=registry)
-
-
-if __name__ == "__main__":
-    run(main)

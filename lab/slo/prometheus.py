@@ -2,7 +2,8 @@
 
 Pods are found by Prometheus' HTTP service discovery, not by its built-in kubernetes_sd: the Prometheus that
 Debian and Ubuntu ship is built without the latter. `lab.slo.discovery`, beside Prometheus, answers with the
-same meta labels, so the relabelling below is what one would write for kubernetes_sd (role pod).
+same meta labels, so the relabelling below is what one would write for kubernetes_sd (role pod). Every scrape
+goes through `lab.slo.scrape_proxy`, also beside Prometheus, where the monitoring faults bite.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ RULES_FILE = "rules.yml"
 PAGER = "lab-system/pager"
 PROMETHEUS = "lab-system/prometheus"
 DISCOVERY_PORT = 9091
+SCRAPE_PROXY_PORT = 9092
 Json = dict[str, Any]
 
 
@@ -32,7 +34,7 @@ def prometheus_config(scale: TimeScale, *, addresses: Mapping[str, str] | None =
     del scale
     interval = prometheus_duration(SCRAPE_SECONDS)
     pager = f"{_host(PAGER, addresses)}:8080"
-    discovery = f"http://{_host(PROMETHEUS, addresses)}:{DISCOVERY_PORT}/targets"
+    beside = f"http://{_host(PROMETHEUS, addresses)}"
     config: Json = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "rule_files": [RULES_FILE],
@@ -44,7 +46,10 @@ def prometheus_config(scale: TimeScale, *, addresses: Mapping[str, str] | None =
         "scrape_configs": [
             {
                 "job_name": "pods",
-                "http_sd_configs": [{"url": discovery, "refresh_interval": interval}],
+                "proxy_url": f"{beside}:{SCRAPE_PROXY_PORT}",
+                "http_sd_configs": [
+                    {"url": f"{beside}:{DISCOVERY_PORT}/targets", "refresh_interval": interval}
+                ],
                 "relabel_configs": _relabelling(),
             }
         ],

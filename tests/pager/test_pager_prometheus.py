@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -16,6 +16,7 @@ from pager_harness import PagerAt, eventually
 from prometheus_client import CollectorRegistry
 
 from lab.core.clock import SystemClock, TimeScale
+from lab.kube.objects import KubeObject
 from lab.localkube.images.launch import StartError
 from lab.localkube.images.prometheus import find_prometheus
 from lab.metrics.catalogue import QUEUE_OLDEST_AGE
@@ -25,6 +26,8 @@ from lab.pager.oncall.clients import HttpPrometheus
 from lab.pager.server import pager_app
 from lab.slo.discovery import target_group
 from lab.slo.rules import prometheus_config, rule_files
+from lab.slo.scrape_faults import ScrapeFaults
+from lab.slo.scrape_proxy import ScrapeProxy, proxy_beside
 
 SCALE = TimeScale(60.0)
 PAGER_IP, PROMETHEUS_IP, EXPORTER_IP = (f"127.3.{os.getpid() % 250}.{last}" for last in (1, 2, 3))
@@ -47,9 +50,11 @@ def exporter(registry: CollectorRegistry) -> web.Application:
     return app
 
 
-def discovery() -> web.Application:
+class OnePod:
     """One pod of the shop, as the API server would describe it."""
-    pod = {
+
+    synced = True
+    pod: ClassVar[KubeObject] = {
         "metadata": {
             "name": "api-1",
             "namespace": "shop",
@@ -59,11 +64,19 @@ def discovery() -> web.Application:
         "status": {"podIP": EXPORTER_IP, "phase": "Running"},
     }
 
+    def pod_at(self, address: str) -> KubeObject | None:
+        return self.pod if address == EXPORTER_IP else None
+
+
+def beside_prometheus() -> web.Application:
+    """Discovery of the one pod, and the proxy that leads to it."""
+
     async def targets(_: web.Request) -> web.Response:
-        return web.json_response([target_group(pod)])
+        return web.json_response([target_group(OnePod.pod)])
 
     app = web.Application()
     app.router.add_get("/targets", targets)
+    proxy_beside(app, ScrapeProxy(OnePod(), ScrapeFaults(tuple), SystemClock()), host=PROMETHEUS_IP)
     return app
 
 
@@ -102,7 +115,7 @@ async def test_from_series_to_incident_and_back(tmp_path: Path) -> None:
     async with (
         serving_at(app, PAGER_IP, 8080),
         serving_at(exporter(registry), EXPORTER_IP, 8080),
-        serving_at(discovery(), PROMETHEUS_IP, 9091),
+        serving_at(beside_prometheus(), PROMETHEUS_IP, 9091),
         prometheus(tmp_path) as url,
         aiohttp.ClientSession() as session,
     ):
