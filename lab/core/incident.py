@@ -12,7 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from lab.core.clock import parse_rfc3339, rfc3339
+from lab.core.clock import rfc3339
+from lab.core.escalation import Escalation, Rung
+from lab.core.instants import optional, required, to_wire
 
 NO_ACTION = "none"
 """The action of somebody who looked and decided to do nothing."""
@@ -24,18 +26,6 @@ class IncidentStatus(StrEnum):
     TRIGGERED = "triggered"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
-
-
-def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else rfc3339(instant)
-
-
-def _instant(value: Any) -> datetime | None:
-    return parse_rfc3339(str(value)) if value else None
-
-
-def _required(value: Any) -> datetime:
-    return parse_rfc3339(str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +85,8 @@ class Action:
         return cls(
             by=str(data["by"]),
             action=str(data["action"]),
-            started_at=_required(data["startedAt"]),
-            ended_at=_required(data["endedAt"]),
+            started_at=required(data["startedAt"]),
+            ended_at=required(data["endedAt"]),
             target=Target.from_dict(data.get("target") or {}),
             reason=str(data.get("reason") or ""),
             outcome=str(data.get("outcome") or ""),
@@ -118,42 +108,7 @@ class Note:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Note:
         """Read the wire form. Raises KeyError or ValueError when it is not one."""
-        return cls(_required(data["at"]), str(data["by"]), str(data.get("text") or ""))
-
-
-@dataclass(frozen=True, slots=True)
-class Escalation:
-    """A hand-over to a human. `incident` is empty when it is about no incident; evidence is any JSON."""
-
-    id: str
-    at: datetime
-    by: str
-    summary: str
-    incident: str = ""
-    evidence: Any = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The wire form."""
-        return {
-            "id": self.id,
-            "at": rfc3339(self.at),
-            "by": self.by,
-            "incident": self.incident or None,
-            "summary": self.summary,
-            "evidence": self.evidence,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Escalation:
-        """Read the wire form. Raises KeyError or ValueError when it is not one."""
-        return cls(
-            id=str(data.get("id") or ""),
-            at=_required(data["at"]),
-            by=str(data["by"]),
-            summary=str(data["summary"]),
-            incident=str(data.get("incident") or ""),
-            evidence=data.get("evidence"),
-        )
+        return cls(required(data["at"]), str(data["by"]), str(data.get("text") or ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +127,13 @@ class StatusPost:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StatusPost:
         """Read the wire form. Raises KeyError or ValueError when it is not one."""
-        return cls(_required(data["at"]), str(data["by"]), str(data["text"]), str(data.get("incident") or ""))
+        return cls(required(data["at"]), str(data["by"]), str(data["text"]), str(data.get("incident") or ""))
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One line of the pager's history. kind: opened, reopened, acknowledged, action, note, escalated,
-    status, resolved, or webhook."""
+    """One line of the pager's history. kind: opened, reopened, acknowledged, action, note, escalated, level,
+    status, resolved, webhook, approval, dead-letter, handover, ladder, silence or silenced."""
 
     at: datetime
     kind: str
@@ -202,7 +157,7 @@ class HistoryEntry:
     def from_dict(cls, data: Mapping[str, Any]) -> HistoryEntry:
         """Read the wire form. Raises KeyError or ValueError when it is not one."""
         return cls(
-            at=_required(data["at"]),
+            at=required(data["at"]),
             kind=str(data["kind"]),
             incident=str(data.get("incident") or ""),
             by=str(data.get("by") or ""),
@@ -217,6 +172,7 @@ class Incident:
 
     starts_at: when the alert began to fire. opened_at: when the pager heard of it. ends_at: until when the
     alert's last message keeps it firing, or when the alert ended. escalated_at: the first escalation.
+    ladder: whom the page calls; None for a severity that pages nobody.
     """
 
     id: str
@@ -237,6 +193,7 @@ class Incident:
     actions: tuple[Action, ...] = ()
     notes: tuple[Note, ...] = ()
     escalations: tuple[Escalation, ...] = ()
+    ladder: Rung | None = None
 
     @property
     def is_open(self) -> bool:
@@ -267,15 +224,16 @@ class Incident:
             "status": self.status.value,
             "startsAt": rfc3339(self.starts_at),
             "openedAt": rfc3339(self.opened_at),
-            "acknowledgedAt": _text(self.acknowledged_at),
+            "acknowledgedAt": to_wire(self.acknowledged_at),
             "acknowledgedBy": self.acknowledged_by,
-            "resolvedAt": _text(self.resolved_at),
+            "resolvedAt": to_wire(self.resolved_at),
             "resolvedBy": self.resolved_by,
-            "escalatedAt": _text(self.escalated_at),
-            "endsAt": _text(self.ends_at),
+            "escalatedAt": to_wire(self.escalated_at),
+            "endsAt": to_wire(self.ends_at),
             "actions": [action.as_dict() for action in self.actions],
             "notes": [note.as_dict() for note in self.notes],
             "escalations": [escalation.as_dict() for escalation in self.escalations],
+            "ladder": self.ladder.as_dict() if self.ladder else None,
         }
 
     @classmethod
@@ -289,15 +247,16 @@ class Incident:
             annotations=dict(data.get("annotations") or {}),
             severity=str(data.get("severity") or ""),
             status=IncidentStatus(data["status"]),
-            starts_at=_required(data["startsAt"]),
-            opened_at=_required(data["openedAt"]),
-            acknowledged_at=_instant(data.get("acknowledgedAt")),
+            starts_at=required(data["startsAt"]),
+            opened_at=required(data["openedAt"]),
+            acknowledged_at=optional(data.get("acknowledgedAt")),
             acknowledged_by=data.get("acknowledgedBy"),
-            resolved_at=_instant(data.get("resolvedAt")),
+            resolved_at=optional(data.get("resolvedAt")),
             resolved_by=data.get("resolvedBy"),
-            escalated_at=_instant(data.get("escalatedAt")),
-            ends_at=_instant(data.get("endsAt")),
+            escalated_at=optional(data.get("escalatedAt")),
+            ends_at=optional(data.get("endsAt")),
             actions=tuple(Action.from_dict(item) for item in data.get("actions") or ()),
             notes=tuple(Note.from_dict(item) for item in data.get("notes") or ()),
             escalations=tuple(Escalation.from_dict(item) for item in data.get("escalations") or ()),
+            ladder=Rung.from_dict(data["ladder"]) if data.get("ladder") else None,
         )

@@ -83,6 +83,13 @@ GATEWAY_DURATION = _seconds(
 )
 KILL_SWITCH = _gauge("toil_kill_switch_engaged", "gateway", "1 while the kill switch is on.")
 GATEWAY_MODE = _gauge("toil_gateway_mode", "gateway", "1 for the mode in force, 0 for the others.", "mode")
+BUDGET_USED = _gauge(
+    "toil_budget_used",
+    "gateway",
+    "Use of each budget of actions that is set; of the cooldown, targets that cool down.",
+    "budget",
+)
+BUDGET_LIMIT = _gauge("toil_budget_limit", "gateway", "Each budget of actions that is set.", "budget")
 
 PAGES = _counter("toil_pages_total", "pager", "Pages sent.", "alertname", "severity")
 INCIDENTS_OPEN = _gauge("toil_incidents_open", "pager", "Incidents triggered or acknowledged, not resolved.")
@@ -93,10 +100,39 @@ TIME_TO_RESOLVE = _seconds(
     "toil_incident_time_to_resolve_seconds", "pager", "From opening to resolution.", _INCIDENT
 )
 ESCALATIONS = _counter("toil_escalations_total", "pager", "Hand-overs to a human.")
+ESCALATION_TIMEOUTS = _counter(
+    "toil_escalation_timeouts_total",
+    "pager",
+    "Pages and escalations that a level of the ladder left unanswered, by that level (1: the primary on-call).",
+    "level",
+)
 STATUS_POSTS = _counter("toil_status_posts_total", "pager", "Posts to the team channel.")
+APPROVALS = _counter(
+    "toil_approvals_total",
+    "pager",
+    "Approvals by what happened to them: requested, approved, refused, expired, used.",
+    "result",
+)
+APPROVALS_PENDING = _gauge("toil_approvals_pending", "pager", "Approvals that wait for a human's decision.")
+DEAD_LETTERS = _gauge("toil_dead_letters", "pager", "Dead letters that wait for a human's decision.")
+SILENCED_ALERTS = _gauge("toil_silenced_alerts", "pager", "Alerts that fire and page nobody: silenced.")
 
 FAULTS_ACTIVE = _gauge("toil_faults_active", "faults", "Faults that bite now.", "fault")
 FAULTS_INJECTED = _counter("toil_faults_injected_total", "faults", "Faults applied.", "fault")
+
+CANARY_PERCENT = _gauge(
+    "toil_canary_percent",
+    "canary",
+    "Share of the targets on which the automation may act, 0 to 100: 0 in shadow, 100 when live.",
+    unit="percent",
+)
+CANARY_PHASE = _gauge("toil_canary_phase", "canary", "1 for the canary's phase, 0 for the others.", "phase")
+ROLLBACKS = _counter(
+    "toil_rollbacks_total",
+    "canary",
+    "Times that what the automation changed was restored: analysis-failed, analysis-error, manual, command.",
+    "reason",
+)
 
 AUTOMATION_UP = _gauge("toil_automation_up", "automation", "1 while the candidate's program runs.")
 AUTOMATION_RESTARTS = _counter(

@@ -4,8 +4,9 @@ Level-triggered: each receiver has one task that compares what it was told last 
 difference. So a restart loses nothing, and a receiver that was down hears the present state, not a backlog.
 
 As in Alertmanager: 2xx is delivered; 5xx, 429 and no answer are retried with exponential back-off; any other
-code gives that notification up. An incident that was over before the receiver could be told is not told. An
-open incident is told again every four lab hours.
+code gives that notification up, and so does a lab hour without success: it becomes a dead letter. An incident
+that was over before the receiver could be told is not told, nor is one that a silence matches. An open
+incident is told again every four lab hours.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ import orjson
 
 from lab.core.clock import Clock, rfc3339
 from lab.core.incident import Incident
-from lab.pager.book import IncidentBook
+from lab.pager.book import Book
 from lab.pager.journal import JournalError
 from lab.pager.matchers import all_match
-from lab.pager.state import Webhook
+from lab.pager.values import Webhook
 
 FIRING = "firing"
 RESOLVED = "resolved"
 REPEAT_LAB_HOURS = 4.0
+GIVE_UP_LAB_MINUTES = 60.0
 FIRST_RETRY_LAB_MINUTES = 0.5
 LAST_RETRY_LAB_MINUTES = 10.0
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+Piece = tuple[str, str]
+"""What is to be told: incident id and status."""
 log = logging.getLogger("lab.pager.delivery")
 
 
@@ -73,7 +77,7 @@ def payload(
 class Delivery:
     """The tasks that notify, one per webhook. Start it with the pager, close it with the pager."""
 
-    def __init__(self, book: IncidentBook, external_url: str) -> None:
+    def __init__(self, book: Book, external_url: str) -> None:
         self._book = book
         self._external_url = external_url
         self._tasks: dict[str, tuple[Webhook, asyncio.Task[None]]] = {}
@@ -83,12 +87,12 @@ class Delivery:
     def start(self) -> None:
         """Begin to notify, and to follow the book's changes."""
         self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False)
-        self._book.changed.append(self._on_change)
+        self._book.store.changed.append(self._on_change)
         self._on_change()
 
     async def close(self) -> None:
         """Stop every task. What was not delivered is delivered after the next start."""
-        self._book.changed.remove(self._on_change)
+        self._book.store.changed.remove(self._on_change)
         tasks = [task for _, task in self._tasks.values()]
         for task in tasks:
             task.cancel()
@@ -98,7 +102,7 @@ class Delivery:
             await self._session.close()
 
     def _on_change(self) -> None:
-        webhooks = self._book.state.webhooks
+        webhooks = self._book.store.state.webhooks
         for name in list(self._tasks):
             webhook, task = self._tasks[name]
             if webhooks.get(name) is not webhook:
@@ -116,13 +120,14 @@ class Delivery:
     async def _notify(self, webhook: Webhook) -> None:
         """Tell one receiver what it does not know, for ever."""
         wake = self._wake[webhook.name]
-        scale, clock = self._book.scale, self._book.clock
+        scale, clock = self._book.store.scale, self._book.store.clock
         first = scale.real(minutes=FIRST_RETRY_LAB_MINUTES)
         retry = first
         told_at: dict[str, float] = {}
+        due: dict[Piece, float] = {}
         while True:
             wake.clear()
-            failed = not await self._tell_all(webhook, told_at)
+            failed = not await self._tell_all(webhook, told_at, due)
             if failed:
                 await clock.sleep(retry)
                 retry = min(retry * 2, scale.real(minutes=LAST_RETRY_LAB_MINUTES))
@@ -139,39 +144,54 @@ class Delivery:
             for task in waiting:
                 task.cancel()
 
-    async def _tell_all(self, webhook: Webhook, told_at: dict[str, float]) -> bool:
-        """One notification for each difference; False as soon as one fails and is to be tried again."""
-        for identity, status in self._differences(webhook, told_at):
-            incident = self._book.state.incidents.get(identity)
+    async def _tell_all(self, webhook: Webhook, told_at: dict[str, float], due: dict[Piece, float]) -> bool:
+        """One notification for each difference; False as soon as one fails and is to be tried again.
+
+        due: since when each difference waits to be told, in monotonic seconds.
+        """
+        clock, limit = self._book.store.clock, self._book.store.scale.real(minutes=GIVE_UP_LAB_MINUTES)
+        pieces = self._differences(webhook, told_at)
+        for piece in due.keys() - set(pieces):
+            del due[piece]
+        for piece in pieces:
+            due.setdefault(piece, clock.monotonic())
+        for identity, status in pieces:
+            incident = self._book.store.state.incidents.get(identity)
             if incident is None:
                 continue
             failure, again = await self._post(webhook, incident, status)
-            if again:
+            if again and clock.monotonic() - due[identity, status] < limit:
                 log.info("webhook %s: %s; trying again", webhook.name, failure)
                 return False
-            told_at[identity] = self._book.clock.monotonic()
+            told_at[identity] = clock.monotonic()
             with suppress(JournalError):
-                self._book.told(webhook.name, incident, status, failure)
+                if failure:
+                    self._book.webhooks.gave_up(webhook, incident, status, failure)
+                else:
+                    self._book.webhooks.told(webhook.name, incident, status)
         return True
 
-    def _differences(self, webhook: Webhook, told_at: Mapping[str, float]) -> list[tuple[str, str]]:
-        repeat = self._book.scale.real(hours=REPEAT_LAB_HOURS)
-        told = self._book.state.delivered.get(webhook.name, {})
-        now = self._book.clock.monotonic()
+    def _differences(self, webhook: Webhook, told_at: Mapping[str, float]) -> list[Piece]:
+        store = self._book.store
+        repeat = store.scale.real(hours=REPEAT_LAB_HOURS)
+        told = store.state.delivered.get(webhook.name, {})
+        now, instant = store.clock.monotonic(), store.clock.now()
         found = []
-        for identity, incident in self._book.state.incidents.items():
+        for identity, incident in store.state.incidents.items():
             status = FIRING if incident.is_open else RESOLVED
             last = told.get(identity)
             is_news = last != status and not (last is None and status == RESOLVED)
             is_stale = status == FIRING and now - told_at.get(identity, now) >= repeat
-            if (is_news or is_stale) and all_match(webhook.matchers, incident.labels):
+            if not (is_news or is_stale) or not all_match(webhook.matchers, incident.labels):
+                continue
+            if status == RESOLVED or not self._book.silences.silencing(incident.labels, instant):
                 found.append((identity, status))
         return found
 
     async def _post(self, webhook: Webhook, incident: Incident, status: str) -> tuple[str, bool]:
         """Send once: what went wrong (empty: nothing), and whether to try again."""
         assert self._session is not None
-        generator = self._book.state.generators.get(incident.id, "")
+        generator = self._book.store.state.generators.get(incident.id, "")
         body = orjson.dumps(payload(webhook, incident, status, generator, self._external_url))
         headers = {"Content-Type": "application/json", "User-Agent": "toil-lab-pager"}
         try:

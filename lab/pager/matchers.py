@@ -35,6 +35,15 @@ class Matcher:
         hit = found == self.value if self.pattern is None else self.pattern.fullmatch(found) is not None
         return hit is not self.operator.startswith("!")
 
+    def as_dict(self) -> dict[str, Any]:
+        """Alertmanager's object."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "isRegex": self.pattern is not None,
+            "isEqual": not self.operator.startswith("!"),
+        }
+
     def __str__(self) -> str:
         escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'{self.name}{self.operator}"{escaped}"'

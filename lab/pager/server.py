@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from lab.core.clock import Clock, TimeScale
-from lab.pager.alertmanager import AlertmanagerApi
-from lab.pager.api import PagerApi, errors_as_json
-from lab.pager.book import IncidentBook
+from lab.pager import openapi
+from lab.pager.api import operations
+from lab.pager.book import Book
 from lab.pager.delivery import Delivery
 from lab.pager.journal import Journal, JournalError
 from lab.pager.meters import PagerMeters
+from lab.pager.operation import Server
+from lab.pager.refusals import tell_failures
 from lab.pager.state import PagerState
-from lab.pager.wire import MAX_BODY
+from lab.pager.store import Store
 
-EXPIRE_SECONDS = 0.25
-"""How often leases are looked at, in real seconds."""
+TICK_SECONDS = 0.25
+"""How often time is looked at, in real seconds."""
+MAX_BODY = 1024 * 1024
 
 log = logging.getLogger("lab.pager")
 
@@ -38,25 +43,28 @@ def pager_app(
 ) -> web.Application:
     """A whole pager. data: the folder of its journal, None to keep nothing. Raises JournalError."""
     journal = Journal(data / "pager.jsonl" if data else None)
-    book = IncidentBook(journal, clock, scale, PagerMeters(registry), PagerState())
+    store = Store(journal, clock, scale, PagerMeters(registry), PagerState())
+    book = Book(store)
     if data:
         try:
             data.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise JournalError(f"the pager cannot make its folder {data}: {error.strerror}") from error
     book.remember()
-    app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY)
-    app.router.add_routes(AlertmanagerApi(book).routes())
-    app.router.add_routes(PagerApi(book, admin_token).routes())
+    app = web.Application(middlewares=[tell_failures], client_max_size=MAX_BODY)
+    table = operations(book)
+    server = Server(store, admin_token)
+    app.router.add_routes(server.route(operation) for operation in table)
+    app.router.add_get(openapi.PATH, _serving(openapi.document(table)))
     delivery = Delivery(book, external_url)
 
     async def running(_: web.Application) -> AsyncIterator[None]:
         delivery.start()
-        expiring = asyncio.create_task(_expire(book), name="leases")
+        ticking = asyncio.create_task(_tick(book), name="time")
         yield
-        expiring.cancel()
+        ticking.cancel()
         with suppress(asyncio.CancelledError):
-            await expiring
+            await ticking
         await delivery.close()
         journal.close()
 
@@ -64,10 +72,19 @@ def pager_app(
     return app
 
 
-async def _expire(book: IncidentBook) -> None:
+async def _tick(book: Book) -> None:
     while True:
-        await book.clock.sleep(EXPIRE_SECONDS)
+        await book.store.clock.sleep(TICK_SECONDS)
         try:
-            book.expire()
+            book.tick()
         except JournalError as error:
             log.warning("%s", error.message)
+
+
+def _serving(document: dict[str, Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    content = json.dumps(document).encode()
+
+    async def serve(_: web.Request) -> web.Response:
+        return web.Response(body=content, content_type="application/json")
+
+    return serve

@@ -7,39 +7,27 @@ restarted pager remembers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
-from lab.core.incident import Escalation, HistoryEntry, Incident, StatusPost
+from lab.core.approval import Approval, ApprovalStatus
+from lab.core.escalation import Escalation
+from lab.core.incident import HistoryEntry, Incident, StatusPost
 from lab.pager.journal import Record
-from lab.pager.matchers import Matcher, parse_matchers
+from lab.pager.values import DeadLetter, Handover, Level, PastAnswer, Silence, Webhook
+
+Value = TypeVar("Value")
 
 KEEP_INCIDENTS = 2000
+"""Also of escalations, approvals, dead letters and silences."""
 KEEP_HISTORY = 20_000
 KEEP_POSTS = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """A receiver of notifications. `name` is its identity."""
-
-    name: str
-    url: str
-    matchers: tuple[Matcher, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """The wire form."""
-        return {"name": self.name, "url": self.url, "matchers": [str(matcher) for matcher in self.matchers]}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Webhook:
-        """Read the wire form. Raises KeyError or ValueError."""
-        return cls(str(data["name"]), str(data["url"]), parse_matchers(data.get("matchers")))
+KEEP_ANSWERS = 500
+KEEP_ANSWER_CHARACTERS = 4 * 1024 * 1024
 
 
 class PagerState:
-    """Incidents, history, posts, escalations, webhooks and what each webhook has been told."""
+    """Every table of the pager."""
 
     def __init__(self) -> None:
         self.incidents: dict[str, Incident] = {}
@@ -49,36 +37,44 @@ class PagerState:
         """Incident id to the generatorURL of its alert."""
         self.history: deque[HistoryEntry] = deque(maxlen=KEEP_HISTORY)
         self.posts: deque[StatusPost] = deque(maxlen=KEEP_POSTS)
-        self.escalations: deque[Escalation] = deque(maxlen=KEEP_POSTS)
+        self.handovers: deque[Handover] = deque(maxlen=KEEP_POSTS)
+        self.escalations: dict[str, Escalation] = {}
+        self.approvals: dict[str, Approval] = {}
+        self.dead_letters: dict[str, DeadLetter] = {}
+        self.silences: dict[str, Silence] = {}
         self.webhooks: dict[str, Webhook] = {}
         self.delivered: dict[str, dict[str, str]] = {}
-        """Webhook name to incident id to the last status delivered: firing or resolved."""
+        """Webhook name to incident id to the last status told: firing, resolved, or "" to be told again."""
+        self.levels: tuple[Level, ...] = ()
+        """The escalation ladder, as far as somebody changed it."""
+        self.answers: dict[str, PastAnswer] = {}
+        """Idempotency-Key to what was answered."""
+        self._appliers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "history": lambda value: self.history.append(HistoryEntry.from_dict(value)),
+            "status": lambda value: self.posts.append(StatusPost.from_dict(value)),
+            "handover": lambda value: self.handovers.append(Handover.from_dict(value)),
+            "escalation": self._put_escalation,
+            "approval": self._put_approval,
+            "dead-letter": self._put_dead_letter,
+            "silence": self._put_silence,
+            "ladder": self._put_levels,
+            "webhook": self._put_webhook,
+            "webhook-removed": self._remove_webhook,
+            "delivered": self._put_delivered,
+            "answer": self._put_answer,
+        }
 
     def apply(self, record: Record) -> None:
         """Take one fact in. Raises KeyError or ValueError when it is not one."""
         kind, value = record["kind"], record["value"]
         if kind == "incident":
-            self._put(Incident.from_dict(value), str(record.get("generatorURL") or ""))
-        elif kind == "history":
-            self.history.append(HistoryEntry.from_dict(value))
-        elif kind == "status":
-            self.posts.append(StatusPost.from_dict(value))
-        elif kind == "escalation":
-            self.escalations.append(Escalation.from_dict(value))
-        elif kind == "webhook":
-            webhook = Webhook.from_dict(value)
-            self.webhooks[webhook.name] = webhook
-            self.delivered[webhook.name] = {}
-        elif kind == "webhook-removed":
-            self.webhooks.pop(value["name"], None)
-            self.delivered.pop(value["name"], None)
-        elif kind == "delivered":
-            if value["webhook"] in self.delivered:
-                self.delivered[value["webhook"]][value["incident"]] = value["status"]
+            self._put_incident(Incident.from_dict(value), str(record.get("generatorURL") or ""))
+        elif kind in self._appliers:
+            self._appliers[kind](value)
         else:
             raise ValueError(f"unknown record {kind!r}")
 
-    def _put(self, incident: Incident, generator: str) -> None:
+    def _put_incident(self, incident: Incident, generator: str) -> None:
         self.incidents[incident.id] = incident
         if generator:
             self.generators[incident.id] = generator
@@ -86,38 +82,103 @@ class PagerState:
             self.open[incident.fingerprint] = incident.id
         elif self.open.get(incident.fingerprint) == incident.id:
             del self.open[incident.fingerprint]
-        if len(self.incidents) > KEEP_INCIDENTS:
-            self._forget_oldest()
+        forgotten = _forget_one(self.incidents, lambda old: not old.is_open)
+        if forgotten is not None:
+            self.generators.pop(forgotten, None)
+            for told in self.delivered.values():
+                told.pop(forgotten, None)
 
-    def _forget_oldest(self) -> None:
-        oldest = next((key for key, incident in self.incidents.items() if not incident.is_open), None)
-        if oldest is None:
-            return
-        del self.incidents[oldest]
-        self.generators.pop(oldest, None)
-        for told in self.delivered.values():
-            told.pop(oldest, None)
+    def _put_escalation(self, value: dict[str, Any]) -> None:
+        escalation = Escalation.from_dict(value)
+        self.escalations[escalation.id] = escalation
+        _forget_one(self.escalations, lambda old: True)
+
+    def _put_approval(self, value: dict[str, Any]) -> None:
+        approval = Approval.from_dict(value)
+        self.approvals[approval.id] = approval
+        living = (ApprovalStatus.PENDING, ApprovalStatus.APPROVED)
+        _forget_one(self.approvals, lambda old: old.status not in living)
+
+    def _put_dead_letter(self, value: dict[str, Any]) -> None:
+        letter = DeadLetter.from_dict(value)
+        self.dead_letters[letter.id] = letter
+        _forget_one(self.dead_letters, lambda old: old.is_closed)
+
+    def _put_silence(self, value: dict[str, Any]) -> None:
+        silence = Silence.from_dict(value)
+        self.silences.pop(silence.id, None)  # the one changed last is the last to be forgotten
+        self.silences[silence.id] = silence
+        _forget_one(self.silences, lambda old: True)
+
+    def _put_levels(self, value: dict[str, Any]) -> None:
+        self.levels = tuple(Level.from_dict(level) for level in value["levels"])
+
+    def _put_webhook(self, value: dict[str, Any]) -> None:
+        webhook = Webhook.from_dict(value)
+        self.webhooks[webhook.name] = webhook
+        self.delivered[webhook.name] = {}
+
+    def _remove_webhook(self, value: dict[str, Any]) -> None:
+        self.webhooks.pop(value["name"], None)
+        self.delivered.pop(value["name"], None)
+
+    def _put_delivered(self, value: dict[str, Any]) -> None:
+        if value["webhook"] in self.delivered:
+            self.delivered[value["webhook"]][value["incident"]] = value["status"]
+
+    def _put_answer(self, value: dict[str, Any]) -> None:
+        answer = PastAnswer.from_dict(value)
+        self.answers[answer.key] = answer
+        characters = sum(len(answer.body) for answer in self.answers.values())
+        while len(self.answers) > KEEP_ANSWERS or characters > KEEP_ANSWER_CHARACTERS:
+            characters -= len(self.answers.pop(next(iter(self.answers))).body)
 
     def snapshot(self) -> Iterator[Record]:
         """The records that rebuild this state."""
         for incident in self.incidents.values():
             yield incident_record(incident, self.generators.get(incident.id, ""))
-        for entry in self.history:
-            yield {"kind": "history", "value": entry.as_dict()}
-        for post in self.posts:
-            yield {"kind": "status", "value": post.as_dict()}
-        for escalation in self.escalations:
-            yield {"kind": "escalation", "value": escalation.as_dict()}
         for webhook in self.webhooks.values():
-            yield {"kind": "webhook", "value": webhook.as_dict()}
+            yield record_of("webhook", webhook)
         for name, told in self.delivered.items():
             for incident_id, status in told.items():
                 yield delivered_record(name, incident_id, status)
+        if self.levels:
+            yield ladder_record(self.levels)
+        for kind, values in self._plain_tables():
+            for value in values:
+                yield record_of(kind, value)
+
+    def _plain_tables(self) -> tuple[tuple[str, Any], ...]:
+        return (
+            ("history", self.history),
+            ("status", self.posts),
+            ("handover", self.handovers),
+            ("escalation", self.escalations.values()),
+            ("approval", self.approvals.values()),
+            ("dead-letter", self.dead_letters.values()),
+            ("silence", self.silences.values()),
+            ("answer", self.answers.values()),
+        )
 
     def size(self) -> int:
-        """How many records `snapshot` gives."""
-        tables = (self.incidents, self.history, self.posts, self.escalations, self.webhooks)
-        return sum(map(len, tables)) + sum(map(len, self.delivered.values()))
+        """How many records `snapshot` gives, give or take one."""
+        plain = sum(len(values) for _, values in self._plain_tables())
+        return plain + len(self.incidents) + len(self.webhooks) + sum(map(len, self.delivered.values()))
+
+
+def _forget_one(table: dict[str, Value], may_go: Callable[[Value], bool]) -> str | None:
+    """Forget the oldest that may go when the table is too long; its key."""
+    if len(table) <= KEEP_INCIDENTS:
+        return None
+    oldest = next((key for key, value in table.items() if may_go(value)), None)
+    if oldest is not None:
+        del table[oldest]
+    return oldest
+
+
+def record_of(kind: str, value: Any) -> Record:
+    """The fact that something now looks like this."""
+    return {"kind": kind, "value": value.as_dict()}
 
 
 def incident_record(incident: Incident, generator: str = "") -> Record:
@@ -128,3 +189,8 @@ def incident_record(incident: Incident, generator: str = "") -> Record:
 def delivered_record(webhook: str, incident: str, status: str) -> Record:
     """The fact that a webhook was told a status."""
     return {"kind": "delivered", "value": {"webhook": webhook, "incident": incident, "status": status}}
+
+
+def ladder_record(levels: tuple[Level, ...]) -> Record:
+    """The fact that the escalation ladder now looks like this."""
+    return {"kind": "ladder", "value": {"levels": [level.as_dict() for level in levels]}}

@@ -15,7 +15,12 @@ from prometheus_client import CollectorRegistry
 
 from lab.core.clock import SystemClock, TimeScale
 from lab.metrics.pod import add_probes
+from lab.pager.book import Book
+from lab.pager.journal import Journal
+from lab.pager.meters import PagerMeters
 from lab.pager.server import pager_app
+from lab.pager.state import PagerState
+from lab.pager.store import Store
 
 SCALE = TimeScale(60.0)
 
@@ -40,6 +45,13 @@ class VirtualClock:
 
     def advance(self, seconds: float) -> None:
         self.instant += timedelta(seconds=seconds)
+
+
+def new_book(clock: VirtualClock, path: Path | None = None, scale: TimeScale = SCALE) -> Book:
+    """A book without the wire, as its journal remembers it."""
+    book = Book(Store(Journal(path), clock, scale, PagerMeters(CollectorRegistry()), PagerState()))
+    book.remember()
+    return book
 
 
 class PagerAt:

@@ -9,20 +9,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pager_harness import VirtualClock
-from prometheus_client import CollectorRegistry
+from pager_harness import VirtualClock, new_book
 
 from lab.core.clock import TimeScale
 from lab.core.incident import Action, Incident
 from lab.pager.alerts import Alert
-from lab.pager.book import IncidentBook
-from lab.pager.journal import Journal
-from lab.pager.meters import PagerMeters
+from lab.pager.book import Book
 from lab.pager.oncall.clients import HUMAN
 from lab.pager.oncall.human import OnCall
 from lab.pager.oncall.pace import ACKNOWLEDGE, Pace
 from lab.pager.oncall.triage import Duty, called_at, next_incident
-from lab.pager.state import PagerState
 
 SCALE = TimeScale(60.0)
 SHADOW = {"mode": "shadow", "killSwitch": "off"}
@@ -32,30 +28,30 @@ LIVE = {"mode": "live", "killSwitch": "off"}
 class Desk:
     """The pager without the wire."""
 
-    def __init__(self, book: IncidentBook) -> None:
+    def __init__(self, book: Book) -> None:
         self.book = book
         self.webhooks = False
 
     async def incidents(self, status: str = "open") -> list[Incident]:
-        return [i for i in self.book.state.incidents.values() if status == "all" or i.is_open]
+        return [i for i in self.book.store.state.incidents.values() if status == "all" or i.is_open]
 
     async def incident(self, identity: str) -> Incident:
-        return self.book.incident(identity)
+        return self.book.store.incident(identity)
 
     async def acknowledge(self, identity: str) -> None:
-        self.book.acknowledge(identity, HUMAN)
+        self.book.incidents.acknowledge(identity, HUMAN)
 
     async def add_action(self, identity: str, action: Action) -> None:
-        self.book.add_action(identity, action)
+        self.book.incidents.add_action(identity, action)
 
     async def add_note(self, identity: str, text: str) -> None:
-        self.book.add_note(identity, HUMAN, text)
+        self.book.incidents.add_note(identity, HUMAN, text)
 
     async def escalate(self, identity: str, summary: str, evidence: Any) -> None:
-        self.book.escalate(HUMAN, summary, evidence, identity)
+        self.book.escalations.escalate(HUMAN, summary, evidence, identity)
 
     async def post_status(self, text: str, identity: str) -> None:
-        self.book.post_status(HUMAN, text, identity)
+        self.book.incidents.post_status(HUMAN, text, identity)
 
     async def has_webhooks(self) -> bool:
         return self.webhooks
@@ -119,9 +115,7 @@ class World:
     def __init__(self, seed: int = 1) -> None:
         self.clock = VirtualClock()
         self.shop = Shop(self.clock)
-        self.book = IncidentBook(
-            Journal(None), self.clock, SCALE, PagerMeters(CollectorRegistry()), PagerState()
-        )
+        self.book = new_book(self.clock)
         self.desk = Desk(self.book)
         self.human = OnCall(
             self.desk,
@@ -136,15 +130,15 @@ class World:
     def fire(self, name: str = "OrdersWaitingTooLong", **labels: str) -> str:
         far = self.clock.now() + timedelta(days=1)
         labels = {"alertname": name, "severity": "critical"} | labels
-        self.book.receive([Alert(labels, {}, self.clock.now(), far)])
-        return list(self.book.state.incidents)[-1]
+        self.book.episodes.receive([Alert(labels, {}, self.clock.now(), far)])
+        return list(self.book.store.state.incidents)[-1]
 
     def end(self, name: str = "OrdersWaitingTooLong", **labels: str) -> None:
         labels = {"alertname": name, "severity": "critical"} | labels
-        self.book.receive([Alert(labels, {}, None, self.clock.now())])
+        self.book.episodes.receive([Alert(labels, {}, None, self.clock.now())])
 
     def actions(self, identity: str) -> list[tuple[str, str, str]]:
-        found = self.book.incident(identity).actions
+        found = self.book.store.incident(identity).actions
         return [(action.action, action.target.name, action.outcome) for action in found]
 
     async def run(self, lab_minutes: float) -> None:
@@ -173,7 +167,7 @@ async def test_the_human_restarts_exactly_the_hung_worker(world: World) -> None:
     identity = world.fire(partition="3")
     await world.run(60)
     assert world.shop.deleted == ["worker-3-0"]
-    incident = world.book.incident(identity)
+    incident = world.book.store.incident(identity)
     assert world.actions(identity) == [("restart", "worker-3-0", "success")]
     assert incident.acknowledged_by == HUMAN
     assert SCALE.lab_minutes(incident.seconds_to_acknowledge or 0) == pytest.approx(4, abs=16)
@@ -181,7 +175,7 @@ async def test_the_human_restarts_exactly_the_hung_worker(world: World) -> None:
     assert incident.acknowledged_at
     assert incident.acknowledged_at <= action.started_at
     assert 3 <= SCALE.lab_minutes(action.seconds) <= 20
-    assert [post.text for post in world.book.state.posts] == [
+    assert [post.text for post in world.book.store.state.posts] == [
         "Partition 3: restarted worker-3-0; orders flow again."
     ]
 
@@ -192,7 +186,7 @@ async def test_a_slow_worker_is_left_alone(world: World) -> None:
     await world.run(40)
     assert world.shop.deleted == []
     assert set(world.actions(identity)) == {("none", "", "progressing")}
-    assert "slow but gets on" in world.book.incident(identity).notes[0].text
+    assert "slow but gets on" in world.book.store.incident(identity).notes[0].text
 
 
 async def test_a_page_that_is_over_when_the_human_looks_is_not_repaired(world: World) -> None:
@@ -211,7 +205,7 @@ async def test_a_page_that_ends_before_the_acknowledgement_costs_nothing(world: 
 
     world.clock.sleep = ends_meanwhile  # type: ignore[method-assign]
     await world.human.step()
-    incident = world.book.incident(identity)
+    incident = world.book.store.incident(identity)
     assert (incident.acknowledged_at, incident.actions) == (None, ())
 
 
@@ -225,7 +219,7 @@ async def test_what_a_restart_does_not_cure_goes_to_the_developers(world: World)
         ("escalate", "escalated"),
         ("deploy-fix", "success"),
     ]
-    incident = world.book.incident(identity)
+    incident = world.book.store.incident(identity)
     assert incident.escalations[0].evidence["partition"] == "6"
     fix = incident.actions[-1].started_at - incident.escalations[0].at
     assert SCALE.lab_minutes(fix.total_seconds()) == pytest.approx(10, abs=5)
@@ -238,7 +232,7 @@ async def test_one_human_makes_a_queue(world: World) -> None:
         world.shop.hung[partition] = True
         world.fire(partition=partition)
     await world.run(120)
-    incidents = list(world.book.state.incidents.values())
+    incidents = list(world.book.store.state.incidents.values())
     waited = [incident.seconds_to_acknowledge or 0 for incident in incidents]
     assert waited == sorted(waited)
     assert waited[-1] > waited[0] + SCALE.real(minutes=12)
@@ -251,8 +245,8 @@ async def test_in_live_the_human_waits_for_an_escalation(world: World) -> None:
     world.shop.hung["3"] = True
     identity = world.fire(partition="3")
     await world.run(5)
-    assert world.book.incident(identity).acknowledged_at is None
-    world.book.escalate("bot", "cannot", None, identity)
+    assert world.book.store.incident(identity).acknowledged_at is None
+    world.book.escalations.escalate("bot", "cannot", None, identity)
     await world.run(30)
     assert world.shop.deleted == ["worker-3-0"]
 
@@ -262,7 +256,7 @@ async def test_in_live_the_human_steps_in_after_fifteen_minutes(world: World) ->
     world.shop.hung["3"] = True
     identity = world.fire(partition="3")
     await world.run(60)
-    waited = world.book.incident(identity).seconds_to_acknowledge
+    waited = world.book.store.incident(identity).seconds_to_acknowledge
     assert waited is not None
     assert SCALE.lab_minutes(waited) > 15
     assert world.shop.deleted == ["worker-3-0"]
@@ -295,7 +289,7 @@ async def test_other_pages_are_noted_once_and_tickets_wake_nobody(world: World) 
     await world.run(30)
     for identity in (burn, low, odd):
         assert [action for action, _, _ in world.actions(identity)] == ["none"]
-    assert world.book.incident(ticket).acknowledged_at is None
+    assert world.book.store.incident(ticket).acknowledged_at is None
     assert world.shop.deleted == []
 
 
@@ -317,7 +311,7 @@ async def test_the_same_seed_gives_the_same_shift() -> None:
             world.shop.hung[partition] = True
             world.fire(partition=partition)
         await world.run(60)
-        return [incident.as_dict() for incident in world.book.state.incidents.values()]
+        return [incident.as_dict() for incident in world.book.store.state.incidents.values()]
 
     first, second, other = await asyncio.gather(shift(1), shift(1), shift(2))
     assert first == second
@@ -344,5 +338,5 @@ async def test_symptoms_come_first(world: World) -> None:
     found = next_incident(incidents, duty, SCALE, world.clock.now(), later)
     assert found is not None
     assert found[0].alertname == "ErrorBudgetBurn"
-    world.book.resolve(waiting, "ann")
-    assert called_at(world.book.incident(waiting), duty, SCALE) is None
+    world.book.incidents.resolve(waiting, "ann")
+    assert called_at(world.book.store.incident(waiting), duty, SCALE) is None

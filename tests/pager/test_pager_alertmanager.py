@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pager_harness import PagerAt, VirtualClock, alert, running_pager
-from prometheus_client import CollectorRegistry
+from pager_harness import PagerAt, VirtualClock, alert, new_book, running_pager
 
-from lab.core.clock import TimeScale, rfc3339
+from lab.core.clock import rfc3339
 from lab.pager.alerts import fingerprint, parse_alerts
-from lab.pager.book import IncidentBook
-from lab.pager.journal import Journal
-from lab.pager.meters import PagerMeters
-from lab.pager.state import PagerState
+from lab.pager.book import Book
 
 START = "2026-03-01T11:59:50Z"
 
@@ -24,28 +20,24 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def book(clock: VirtualClock) -> IncidentBook:
-    book = IncidentBook(Journal(None), clock, TimeScale(60), PagerMeters(CollectorRegistry()), PagerState())
-    book.remember()
-    return book
+def book(clock: VirtualClock) -> Book:
+    return new_book(clock)
 
 
-def push(
-    book: IncidentBook, *, starts: str | None = START, ends_in: float | None = 20, **labels: str
-) -> None:
+def push(book: Book, *, starts: str | None = START, ends_in: float | None = 20, **labels: str) -> None:
     item: dict[str, Any] = {"labels": {"alertname": "A", "severity": "critical", **labels}}
     if starts:
         item["startsAt"] = starts
     if ends_in is not None:
-        now = book.clock.now()
+        now = book.store.clock.now()
         item["endsAt"] = rfc3339(now.fromtimestamp(now.timestamp() + ends_in, tz=now.tzinfo))
     alerts, problems = parse_alerts([item])
     assert not problems
-    book.receive(alerts)
+    book.episodes.receive(alerts)
 
 
-def statuses(book: IncidentBook) -> list[str]:
-    return [incident.status.value for incident in book.state.incidents.values()]
+def statuses(book: Book) -> list[str]:
+    return [incident.status.value for incident in book.store.state.incidents.values()]
 
 
 def test_the_fingerprint_is_alertmanagers() -> None:
@@ -55,66 +47,66 @@ def test_the_fingerprint_is_alertmanagers() -> None:
     assert fingerprint({"a": "1b"}) != fingerprint({"a1": "b"})
 
 
-def test_a_repeated_push_renews_the_lease_of_one_incident(book: IncidentBook, clock: VirtualClock) -> None:
+def test_a_repeated_push_renews_the_lease_of_one_incident(book: Book, clock: VirtualClock) -> None:
     for _ in range(10):
         push(book)
         clock.advance(15)
-        book.expire()
+        book.tick()
     assert statuses(book) == ["triggered"]
-    assert len(book.state.history) == 1
+    assert [entry.kind for entry in book.store.state.history if entry.kind != "level"] == ["opened"]
 
 
-def test_an_incident_ends_when_the_push_says_so(book: IncidentBook) -> None:
+def test_an_incident_ends_when_the_push_says_so(book: Book) -> None:
     push(book)
     push(book, ends_in=-1)
     push(book, ends_in=-1)
-    (incident,) = book.state.incidents.values()
+    (incident,) = book.store.state.incidents.values()
     assert (incident.status.value, incident.resolved_by) == ("resolved", "alert")
-    assert [entry.kind for entry in book.state.history] == ["opened", "resolved"]
+    assert [entry.kind for entry in book.store.state.history] == ["opened", "resolved"]
 
 
-def test_an_incident_ends_when_its_lease_does(book: IncidentBook, clock: VirtualClock) -> None:
+def test_an_incident_ends_when_its_lease_does(book: Book, clock: VirtualClock) -> None:
     push(book, ends_in=20)
     clock.advance(19.9)
-    book.expire()
+    book.tick()
     assert statuses(book) == ["triggered"]
     clock.advance(0.2)
-    book.expire()
+    book.tick()
     assert statuses(book) == ["resolved"]
 
 
-def test_without_endsat_the_resolve_timeout_counts(book: IncidentBook, clock: VirtualClock) -> None:
+def test_without_endsat_the_resolve_timeout_counts(book: Book, clock: VirtualClock) -> None:
     push(book, starts=None, ends_in=None)
     clock.advance(4)
     push(book, starts=None, ends_in=None)
     clock.advance(4)
-    book.expire()
+    book.tick()
     assert statuses(book) == ["triggered"]
     clock.advance(2)
-    book.expire()
+    book.tick()
     assert statuses(book) == ["resolved"]
 
 
-def test_an_alert_that_fires_again_is_a_new_incident(book: IncidentBook, clock: VirtualClock) -> None:
+def test_an_alert_that_fires_again_is_a_new_incident(book: Book, clock: VirtualClock) -> None:
     push(book)
     push(book, ends_in=-1)
     clock.advance(3)
     push(book, starts=rfc3339(clock.now()))
     assert statuses(book) == ["resolved", "triggered"]
-    opened = [entry for entry in book.state.history if entry.kind == "opened"]
+    opened = [entry for entry in book.store.state.history if entry.kind == "opened"]
     assert opened[0].data["recurrence"] == 0
     assert (opened[1].data["recurrence"], opened[1].data["after"]) == (1, opened[0].incident)
     assert "fires again" in opened[1].text
 
 
-def test_a_restarted_prometheus_does_not_page_twice(book: IncidentBook, clock: VirtualClock) -> None:
+def test_a_restarted_prometheus_does_not_page_twice(book: Book, clock: VirtualClock) -> None:
     push(book)
     clock.advance(5)
     push(book, starts=rfc3339(clock.now()))
     assert statuses(book) == ["triggered"]
 
 
-def test_a_late_message_does_not_end_the_next_episode(book: IncidentBook, clock: VirtualClock) -> None:
+def test_a_late_message_does_not_end_the_next_episode(book: Book, clock: VirtualClock) -> None:
     push(book)
     push(book, ends_in=-1)
     clock.advance(30)
@@ -124,10 +116,10 @@ def test_a_late_message_does_not_end_the_next_episode(book: IncidentBook, clock:
     assert statuses(book) == ["resolved", "triggered"]
 
 
-def test_closing_a_page_by_hand_does_not_silence_it(book: IncidentBook, clock: VirtualClock) -> None:
+def test_closing_a_page_by_hand_does_not_silence_it(book: Book, clock: VirtualClock) -> None:
     push(book)
-    (identity,) = book.state.incidents
-    book.resolve(identity, "bot")
+    (identity,) = book.store.state.incidents
+    book.incidents.resolve(identity, "bot")
     for _ in range(2):
         clock.advance(5)
         push(book)
@@ -135,19 +127,19 @@ def test_closing_a_page_by_hand_does_not_silence_it(book: IncidentBook, clock: V
     clock.advance(5)
     push(book)
     assert statuses(book) == ["triggered"]
-    assert book.state.history[-1].kind == "reopened"
+    assert book.store.state.history[-1].kind == "reopened"
 
 
-def test_the_heartbeat_opens_nothing(book: IncidentBook, clock: VirtualClock) -> None:
+def test_the_heartbeat_opens_nothing(book: Book, clock: VirtualClock) -> None:
     alerts, _ = parse_alerts([{"labels": {"alertname": "Watchdog", "severity": "none"}}])
-    book.receive(alerts)
-    assert not book.state.incidents
-    assert book.heard_at == clock.now()
+    book.episodes.receive(alerts)
+    assert not book.store.state.incidents
+    assert book.episodes.heard_at == clock.now()
 
 
-def test_a_start_in_the_future_is_now(book: IncidentBook, clock: VirtualClock) -> None:
+def test_a_start_in_the_future_is_now(book: Book, clock: VirtualClock) -> None:
     push(book, starts="2026-03-01T12:00:10Z")
-    assert next(iter(book.state.incidents.values())).starts_at == clock.now()
+    assert next(iter(book.store.state.incidents.values())).starts_at == clock.now()
 
 
 async def test_amtool_can_list_and_filter(pager: PagerAt) -> None:

@@ -27,6 +27,7 @@ INCIDENT_KEYS = {
     "actions",
     "notes",
     "escalations",
+    "ladder",
 }
 
 

@@ -8,18 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pager_harness import VirtualClock
-from prometheus_client import CollectorRegistry
+from pager_harness import VirtualClock, new_book
 
-from lab.core.clock import TimeScale
 from lab.core.incident import HistoryEntry, Incident
 from lab.errors import UsageError
-from lab.pager import wire
 from lab.pager.alerts import parse_alerts
-from lab.pager.book import IncidentBook
-from lab.pager.journal import Journal
-from lab.pager.meters import PagerMeters
-from lab.pager.state import PagerState
+from lab.pager.api.actions import FIELDS, read_action
+from lab.pager.book import Book
+from lab.pager.fields import read_fields
 from lab.pager.text import plain
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30)
@@ -50,12 +46,6 @@ ALERTS = st.fixed_dictionaries(
 )
 
 
-def new_book(path: Path | None, clock: VirtualClock) -> IncidentBook:
-    book = IncidentBook(Journal(path), clock, TimeScale(60), PagerMeters(CollectorRegistry()), PagerState())
-    book.remember()
-    return book
-
-
 @calm
 @given(ANY_JSON | st.lists(st.dictionaries(KEYS, ANY_JSON | MOMENTS), max_size=3))
 def test_any_body_is_alerts_or_problems(body: Any) -> None:
@@ -75,7 +65,7 @@ def test_any_body_is_alerts_or_problems(body: Any) -> None:
 def test_any_action_is_read_or_refused(body: dict[str, Any]) -> None:
     now = VirtualClock().now()
     try:
-        action = wire.action(body, now)
+        action = read_action(read_fields(FIELDS, body), now)
     except UsageError:
         return
     assert action.seconds >= 0
@@ -94,37 +84,37 @@ def test_a_restart_rebuilds_any_history(
     path = tmp_path / "journal"
     path.unlink(missing_ok=True)
     clock = VirtualClock()
-    book = new_book(path, clock)
+    book = new_book(clock, path)
     for alert, deed, pause in steps:
         alerts, _ = parse_alerts([alert])
-        book.receive(alerts)
+        book.episodes.receive(alerts)
         _do(book, deed)
         clock.advance(pause)
-        book.expire()
-    again = new_book(path, clock)
-    assert [_lasting(i) for i in again.state.incidents.values()] == [
-        _lasting(i) for i in book.state.incidents.values()
+        book.tick()
+    again = new_book(clock, path)
+    assert [_lasting(i) for i in again.store.state.incidents.values()] == [
+        _lasting(i) for i in book.store.state.incidents.values()
     ]
-    assert again.state.open == book.state.open
-    assert list(again.state.history) == list(book.state.history)
-    for incident in book.state.incidents.values():
+    assert again.store.state.open == book.store.state.open
+    assert list(again.store.state.history) == list(book.store.state.history)
+    for incident in book.store.state.incidents.values():
         assert Incident.from_dict(incident.as_dict()) == incident
-    for entry in book.state.history:
+    for entry in book.store.state.history:
         assert HistoryEntry.from_dict(entry.as_dict()) == entry
-    fingerprints = [i.fingerprint for i in book.state.incidents.values() if i.is_open]
+    fingerprints = [i.fingerprint for i in book.store.state.incidents.values() if i.is_open]
     assert len(fingerprints) == len(set(fingerprints))
 
 
-def _do(book: IncidentBook, deed: str) -> None:
-    for identity in list(book.state.open.values())[:1]:
+def _do(book: Book, deed: str) -> None:
+    for identity in list(book.store.state.open.values())[:1]:
         if deed == "ack":
-            book.acknowledge(identity, "ann")
+            book.incidents.acknowledge(identity, "ann")
         elif deed == "resolve":
-            book.resolve(identity, "ann", "done")
+            book.incidents.resolve(identity, "ann", "done")
         elif deed == "note":
-            book.add_note(identity, "ann", "hm")
+            book.incidents.add_note(identity, "ann", "hm")
         elif deed == "escalate":
-            book.escalate("ann", "help", {"x": [1]}, identity)
+            book.escalations.escalate("ann", "help", {"x": [1]}, identity)
 
 
 def _lasting(incident: Incident) -> dict[str, Any]:
@@ -148,5 +138,5 @@ def test_a_journal_of_nonsense_does_not_stop_the_pager(tmp_path: Path, lines: by
     path.write_bytes(
         lines + b'{"kind":"status","value":{"at":"2026-03-01T12:00:00Z","by":"a","text":"kept"}}\n'
     )
-    book = new_book(path, VirtualClock())
-    assert [post.text for post in book.state.posts] == ["kept"]
+    book = new_book(VirtualClock(), path)
+    assert [post.text for post in book.store.state.posts] == ["kept"]

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from lab.core.clock import TimeScale
 from lab.core.incident import Incident
-from lab.pager.book import QUIET_SEVERITIES
+from lab.pager.episodes import QUIET_SEVERITIES
 
 WAITING = "OrdersWaitingTooLong"
 PATIENCE_LAB_MINUTES = 15.0
