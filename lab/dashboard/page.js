@@ -100,16 +100,16 @@ function draw(state) {
     element("td", incident.alertname),
     element("td", where(incident.labels)),
     element("td", incident.acknowledgedBy && incident.status === "acknowledged" ? `with ${incident.acknowledgedBy}` : incident.status,
-      { triggered: "bad", acknowledged: "warn" }[incident.status] || "good"),
+      `short ${{ triggered: "bad", acknowledged: "warn" }[incident.status] || "good"}`),
   ]);
   rows($("requests"), (state.requests || { last: [] }).last, "nothing yet", (record) => {
     const [text, className] = decision(record);
     return [
       element("td", clock(record.time)),
-      element("td", record.actor),
+      element("td", record.actor, "short"),
       element("td", request(record)),
-      element("td", text, className),
-      element("td", record.fault ? `fault: ${record.fault}` : record.reason || record.note),
+      element("td", text, `short ${className}`),
+      element("td", record.fault ? `fault: ${record.fault}` : record.reason || record.note, "told"),
     ];
   });
   list($("posts"), state.posts || [], "nobody has said anything yet", (post) => `${clock(post.at)} ${post.by}: ${post.text}`);
