@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from lab.canary.report import Item, Outcome
 from lab.canary.reverse import Work, plan_object, uid_of
-from lab.canary.undo import Change, Target
+from lab.canary.undo import Change, Kind, Target
 from lab.core.clock import Clock
 from lab.kube.client import KubeClient
 from lab.kube.objects import KubeObject
@@ -46,6 +46,8 @@ class Restorer:
             return _item(
                 target, changes, Outcome.NOT_RESTORABLE, f"{target.resource} is not a kind known here"
             )
+        if all(change.kind in (Kind.LOST, Kind.NOTHING) for change in changes):
+            return _end(target, changes, plan_object(None, changes), dry_run)
         for _ in range(ATTEMPTS):
             try:
                 work = plan_object(await self._look(resource, target), changes)
