@@ -1,4 +1,4 @@
-"""The admin side on its own port: the audit log and the intents, for whoever holds the lab's token."""
+"""The admin side on its own port: audit log, intents and kill switch, for whoever holds the lab's token."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from lab.gateway.audit import AuditLog
+from lab.gateway.killswitch import KillSwitch
 from lab.kube.status import StatusError, bad_request, unauthorized
 
 Reader = Callable[[int, int], list[dict[str, Any]]]
@@ -18,8 +19,8 @@ DEFAULT_LIMIT = 1000
 MAX_LIMIT = 5000
 
 
-def admin_app(book: AuditLog, token: str) -> web.Application:
-    """Routes /audit and /intents. With an empty token nobody is let in."""
+def admin_app(book: AuditLog, token: str, switch: KillSwitch | None = None) -> web.Application:
+    """Routes /audit, /intents and, with a switch, /kill-switch. With an empty token nobody is let in."""
 
     def respond(reader: Reader) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.Response:
@@ -33,7 +34,19 @@ def admin_app(book: AuditLog, token: str) -> web.Application:
 
         return handle
 
-    app = web.Application()
+    async def set_switch(request: web.Request) -> web.Response:
+        assert switch is not None
+        try:
+            _authorize(request, token)
+            state = await switch.set(await _body(request))
+        except StatusError as error:
+            return _json(error.status(), error.code)
+        on = "on" if state.stopped else "off"
+        return _json({"killSwitch": on, "by": state.by, "reason": state.reason, "at": state.at})
+
+    app = web.Application(client_max_size=64 * 1024)
+    if switch is not None:
+        app.router.add_post("/kill-switch", set_switch)
     app.router.add_get("/audit", respond(book.read))
     app.router.add_get("/intents", respond(book.intents))
     return app
@@ -44,6 +57,13 @@ def _authorize(request: web.Request, token: str) -> None:
     same = hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token.encode())
     if not token or scheme.lower() != "bearer" or not same:
         raise unauthorized()
+
+
+async def _body(request: web.Request) -> Any:
+    try:
+        return orjson.loads(await request.read())
+    except ValueError as error:
+        raise bad_request("the body is not JSON") from error
 
 
 def _number(request: web.Request, key: str, default: int) -> int:

@@ -7,24 +7,36 @@ import contextlib
 import logging
 from dataclasses import dataclass
 
+from lab.core.audit import Mode
 from lab.core.clock import Clock, SystemClock
 from lab.gateway.admin import admin_app
+from lab.gateway.approvals import Approvals
 from lab.gateway.audit import AuditLog
-from lab.gateway.budget import ShadowBudget
 from lab.gateway.control import Control
+from lab.gateway.eviction import ShadowEvictions
 from lab.gateway.exchange import compose
 from lab.gateway.forward import Forward
 from lab.gateway.identity import Clients
+from lab.gateway.killswitch import KillSwitch
+from lab.gateway.ledger import Ledger
 from lab.gateway.measures import Measures
+from lab.gateway.mutate import Mutate
+from lab.gateway.passage import Passages
+from lab.gateway.rehearsals import Rehearsals
+from lab.gateway.safeguards import Safeguards
 from lab.gateway.server import Front, server_context, start_front
 from lab.gateway.settings import GatewaySettings
+from lab.gateway.sizes import Sizes
 from lab.gateway.stages import Audit, Authenticate, CheckControl, Decide
 from lab.gateway.upstream import Upstream
+from lab.gateway.view import Intents
 from lab.kube.kubeconfig import Connection, connection_from_environment
+from lab.kube.status import StatusError
 from lab.metrics.pod import serve
 
 log = logging.getLogger("lab.gateway")
 _POLL_SECONDS = 1.0
+_REHEARSAL_MINUTES = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +49,76 @@ class Gateway:
     book: AuditLog
     measures: Measures
     upstream: Upstream
+    ledger: Ledger
+    switch: KillSwitch
+    approvals: Approvals
 
     def ready(self) -> bool:
         """Can it serve automations: is the control state readable, and is any client known?"""
         return self.control.last.readable and self.clients.count > 0 and self.book.sound
 
+    async def follow(self, clock: Clock) -> None:
+        """Keep the control state fresh until cancelled: every change by a watch, and a look every second."""
+        watching = asyncio.create_task(self._watch(clock))
+        last = None
+        try:
+            while True:
+                state = await self.control.read()
+                self.measures.show(state)
+                acts = state.mode is not Mode.SHADOW
+                self.measures.show_budgets(self.ledger.used(state.budgets, acts=acts), state.budgets.limits())
+                if state != last:
+                    switch = "engaged" if state.stopped else "off"
+                    log.info("mode %s, kill switch %s %s", state.mode.value, switch, state.reason)
+                    last = state
+                await clock.sleep(_POLL_SECONDS)
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+
+    async def close(self) -> None:
+        """Finish what was begun, and let go of everything."""
+        await self.front.drain()
+        await self.upstream.close()
+        await self.approvals.close()
+        self.book.close()
+
+    async def _watch(self, clock: Clock) -> None:
+        while True:
+            try:
+                await self.control.follow(self.upstream.watch)
+            except (StatusError, OSError) as error:
+                log.info("the control state cannot be watched, it is read every second: %s", error)
+            await clock.sleep(_POLL_SECONDS)
+
 
 def build(settings: GatewaySettings, connection: Connection, clock: Clock) -> Gateway:
     """Wire the chain. Raises NotReadyError when the audit log cannot be opened."""
-    book = AuditLog(settings.audit_file)
-    measures = Measures()
+    book, measures, scale = AuditLog(settings.audit_file), Measures(), settings.scale
     upstream = Upstream(connection, settings.actor_namespace)
     control = Control(upstream.read, *settings.control)
     clients = Clients(settings.clients, clock)
-    budget = ShadowBudget(upstream.read, clock, settings.scale.real(minutes=settings.settle_minutes))
+    settle = scale.real(minutes=settings.settle_minutes)
+    ledger = Ledger(clock, scale, settings.settle_minutes)
+    rehearsals = Rehearsals(clock, scale.real(minutes=_REHEARSAL_MINUTES))
+    ledger.recall(book.recent(clock.now(), scale.real(minutes=ledger.keep_minutes)))
+    rehearsals.recall(book.recent(clock.now(), scale.real(minutes=_REHEARSAL_MINUTES)))
+    approvals = Approvals(settings.pager_url, settings.admin_token)
+    passages = Passages()
+    safeguards = Safeguards(ledger, rehearsals, approvals, Sizes(upstream.read), clock)
+    intents = Intents(clock, settle)
+    evictions = ShadowEvictions(upstream.read, clock, settle)
+    mutate = Mutate(upstream, control, passages, safeguards, evictions, intents, clock)
+    audit = Audit(book, measures, rehearsals, clock)
     chain = compose(
-        [
-            Audit(book, measures, clock),
-            Authenticate(clients),
-            CheckControl(control, measures),
-            Decide(book),
-        ],
-        Forward(upstream, control, budget, clock),
+        [audit, Authenticate(clients), CheckControl(control, passages, measures), Decide(book)],
+        Forward(upstream, control, passages, safeguards, mutate, intents),
     )
-    return Gateway(Front(chain, control, clock), control, clients, book, measures, upstream)
+    control.on_stop, passages.on_cut = passages.stop, audit.cut
+    switch = KillSwitch(upstream, control, control.path, clock)
+    front = Front(chain, control, passages, clock)
+    return Gateway(front, control, clients, book, measures, upstream, ledger, switch, approvals)
 
 
 async def main() -> None:
@@ -69,9 +127,9 @@ async def main() -> None:
     gateway = build(settings, connection_from_environment(), clock)
     runner = await start_front(gateway.front, settings.host, settings.port, server_context(settings.tls))
     log.info("the Kubernetes API is served on %s:%d", settings.host, settings.port)
-    watcher = asyncio.create_task(_follow(gateway, clock))
+    following = asyncio.create_task(gateway.follow(clock))
     try:
-        app = admin_app(gateway.book, settings.admin_token)
+        app = admin_app(gateway.book, settings.admin_token, gateway.switch)
         await serve(
             app,
             host=settings.host,
@@ -80,23 +138,8 @@ async def main() -> None:
             registry=gateway.measures.registry,
         )
     finally:
-        watcher.cancel()
+        following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await watcher
+            await following
         await runner.cleanup()
-        await gateway.front.drain()
-        await gateway.upstream.close()
-        gateway.book.close()
-
-
-async def _follow(gateway: Gateway, clock: Clock) -> None:
-    """Keep the last known control state fresh: reads are made in its mode, and the metrics show it."""
-    last = None
-    while True:
-        state = await gateway.control.read()
-        gateway.measures.show(state)
-        if state != last:
-            switch = "engaged" if state.stopped else "off"
-            log.info("mode %s, kill switch %s %s", state.mode.value, switch, state.reason)
-            last = state
-        await clock.sleep(_POLL_SECONDS)
+        await gateway.close()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from lab.core.audit import AuditRecord, Decision
+from lab.core.clock import parse_rfc3339
 from lab.errors import LabError, NotReadyError
 
 _BLOCK = 1024 * 1024
+_PAGE = 1000
 
 
 class AuditLog:
@@ -76,6 +79,20 @@ class AuditLog:
             after = page[-1]["seq"]
             found += [record for record in page if record["decision"] == Decision.SHADOWED.value]
         return found[:limit]
+
+    def recent(self, now: datetime, seconds: float) -> list[tuple[float, dict[str, Any]]]:
+        """Mutations of the last so many seconds, oldest first, each with its age in seconds."""
+        found: list[tuple[float, dict[str, Any]]] = []
+        end = self.last
+        while end > 0:
+            page = self.read(max(end - _PAGE, 0), min(_PAGE, end))
+            ages = [(now - parse_rfc3339(record["time"])).total_seconds() for record in page]
+            aged = zip(ages, page, strict=True)
+            found[:0] = [(age, record) for age, record in aged if record["mutating"] and age < seconds]
+            if min(ages) >= seconds:
+                break
+            end -= len(page)
+        return found
 
     def close(self) -> None:
         """Close the file."""

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
-from lab.core.audit import Decision
+from lab.core.audit import Decision, Mode
 from lab.gateway.control import ControlState
 from lab.gateway.target import Target
 from lab.kube.objects import KubeObject
@@ -21,7 +21,7 @@ MAX_BODY_BYTES = 3 * 1024 * 1024
 """As the API server's own limit."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Exchange:
     """What the stages learn about a request. `arrived` is RFC 3339, `started` a monotonic instant."""
 
@@ -31,14 +31,23 @@ class Exchange:
     control: ControlState
     target: Target | None = None
     actor: str = "system:anonymous"
+    acting: Mode = Mode.SHADOW
+    """Shadow or live: how this one request is treated, in canary mode by its target."""
     decision: Decision = Decision.REFUSED
     reason: str = ""
+    recall: str = ""
+    """Why it could not be recalled, when the kill switch was engaged too late for it."""
     dry_run: bool = False
     body: bytes = b""
     before: KubeObject | None = None
     diff: tuple[dict[str, Any], ...] = ()
     made: str = ""
     """Name of the object that a create made."""
+    canary: str = ""
+    risk: str = ""
+    budget: str = ""
+    approval: str = ""
+    fault: str = ""
 
     @property
     def mutating(self) -> bool:

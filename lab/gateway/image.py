@@ -73,9 +73,14 @@ def json_patch(before: KubeObject | None, after: KubeObject | None) -> tuple[Ope
         return ({"op": "remove", "path": ""},) if before is not None else ()
     if before is None:
         return _bounded([{"op": "add", "path": "", "value": bare(after)}])
+    return _bounded(changes(before, after))
+
+
+def changes(before: KubeObject, after: KubeObject) -> list[Operation]:
+    """All operations from `before` to `after`, however many."""
     operations: list[Operation] = []
     _compare(bare(before), bare(after), "", operations, 0)
-    return _bounded(operations)
+    return operations
 
 
 def _compare(old: Any, new: Any, path: str, out: list[Operation], depth: int) -> None:

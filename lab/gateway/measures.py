@@ -8,7 +8,15 @@ from lab.core.audit import AuditRecord, Decision, Mode
 from lab.gateway.control import ControlState
 from lab.kube.request import MUTATING_VERBS
 from lab.kube.resources import BUILTIN
-from lab.metrics.catalogue import GATEWAY_DURATION, GATEWAY_MODE, GATEWAY_REQUESTS, KILL_SWITCH, MUTATIONS
+from lab.metrics.catalogue import (
+    BUDGET_LIMIT,
+    BUDGET_USED,
+    GATEWAY_DURATION,
+    GATEWAY_MODE,
+    GATEWAY_REQUESTS,
+    KILL_SWITCH,
+    MUTATIONS,
+)
 from lab.metrics.metric import counter, gauge, histogram
 
 _RESOURCES = frozenset(resource.plural for resource in BUILTIN)
@@ -25,6 +33,9 @@ class Measures:
         self._duration = histogram(GATEWAY_DURATION, self.registry)
         self._stopped = gauge(KILL_SWITCH, self.registry)
         self._mode = gauge(GATEWAY_MODE, self.registry)
+        self._used = gauge(BUDGET_USED, self.registry)
+        self._limit = gauge(BUDGET_LIMIT, self.registry)
+        self._shown: set[str] = set()
 
     def count(self, record: AuditRecord) -> None:
         """Count one answered request."""
@@ -34,6 +45,16 @@ class Measures:
         self._duration.observe(record.latency_ms / 1000)
         if record.mutating:
             self._mutations.labels(record.mode.value, verb, resource, outcome(record)).inc()
+
+    def show_budgets(self, used: dict[str, float], limits: dict[str, float]) -> None:
+        """Export the budgets that are set; one that is not set any more has no series."""
+        for budget in self._shown - limits.keys():
+            self._used.remove(budget)
+            self._limit.remove(budget)
+        for budget, limit in limits.items():
+            self._used.labels(budget).set(used[budget])
+            self._limit.labels(budget).set(limit)
+        self._shown = set(limits)
 
     def show(self, state: ControlState) -> None:
         """Export the control state."""

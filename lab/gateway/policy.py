@@ -21,27 +21,36 @@ class Ruling:
     reason: str = ""
 
 
-def decide(target: Target, control: ControlState) -> Ruling:
-    """Allow, shadow or refuse. Refusals that hold in every mode come first, then the kill switch."""
+def decide(target: Target, control: ControlState, acting: Mode) -> Ruling:
+    """Allow, shadow or refuse. Refusals that hold in every mode come first, then the kill switch.
+
+    `acting` is shadow or live: in canary mode, what the target makes of it.
+    """
     info = target.info
     always = _never(target)
     if always:
         return _refused(always)
     if target.is_read:
-        if control.mode is Mode.SHADOW and info.is_resource and info.subresource not in READ_SUBRESOURCES:
+        if acting is Mode.SHADOW and info.is_resource and info.subresource not in READ_SUBRESOURCES:
             return _refused(f"shadow mode does not know that reading {info.subresource!r} changes nothing")
         return Ruling(Decision.ALLOWED)
     if control.stopped:
         return _refused(control.why_stopped())
-    if control.mode is Mode.LIVE:
+    if acting is Mode.LIVE:
         return Ruling(Decision.ALLOWED)
     if info.is_connect:
         return _refused(
-            f"{info.subresource} has no dry run: it would act for real, and this automation is in shadow mode"
+            f"{info.subresource} has no dry run: it would act for real, and {_why_shadow(control)}"
         )
     if info.resource == "serviceaccounts" and info.subresource == "token":
-        return _refused("a token is real even in a dry run, and this automation is in shadow mode")
+        return _refused(f"a token is real even in a dry run, and {_why_shadow(control)}")
     return Ruling(Decision.SHADOWED)
+
+
+def _why_shadow(control: ControlState) -> str:
+    if control.mode is Mode.CANARY:
+        return f"this target is outside the canary ({control.canary_percent:g} % of targets)"
+    return "this automation is in shadow mode"
 
 
 def _never(target: Target) -> str:

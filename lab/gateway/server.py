@@ -13,6 +13,7 @@ from lab.core.clock import Clock, rfc3339
 from lab.errors import NotReadyError
 from lab.gateway.control import Control
 from lab.gateway.exchange import Answer, Exchange, Handler
+from lab.gateway.passage import Passages, StreamCutError
 
 log = logging.getLogger("lab.gateway")
 _DRAIN_SECONDS = 2.0
@@ -22,9 +23,10 @@ class Front:
     """Turns requests into exchanges and answers into responses. A mutation that has started is finished
     and recorded even when its client goes away."""
 
-    def __init__(self, chain: Handler, control: Control, clock: Clock) -> None:
+    def __init__(self, chain: Handler, control: Control, passages: Passages, clock: Clock) -> None:
         self._chain = chain
         self._control = control
+        self._passages = passages
         self._clock = clock
         self._orphans: set[asyncio.Task[Answer]] = set()
 
@@ -42,7 +44,20 @@ class Front:
         except asyncio.CancelledError:
             self._abandon(exchange, task)
             raise
+        if exchange.target is not None and exchange.target.info.is_connect:
+            return await self._respond_until_cut(exchange, answer)
         return await _respond(request, answer)
+
+    async def _respond_until_cut(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
+        """A stream into a pod stays open until one side ends it, or the kill switch does."""
+        request = exchange.request
+        try:
+            async with self._passages.streaming(exchange):
+                return await _respond(request, answer)
+        except StreamCutError:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.StreamResponse()
 
     async def drain(self) -> None:
         """Give mutations whose clients left a moment to be recorded, then end them."""

@@ -17,7 +17,8 @@ class GatewaySettings:
 
     audit_file: where records are appended. control: namespace and name of the ConfigMap that holds mode and
     kill switch. actor_namespace: the namespace of the ServiceAccounts that actors are impersonated as.
-    settle_minutes: lab minutes for which a pod evicted in shadow counts against its disruption budget.
+    settle_minutes: lab minutes for which a pod that was taken away counts as away, and an intent is shown.
+    pager_url: where approvals are looked up; empty: there are none.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +32,7 @@ class GatewaySettings:
     actor_namespace: str = "automation"
     scale: TimeScale = field(default_factory=TimeScale)
     settle_minutes: float = 5.0
+    pager_url: str = ""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> GatewaySettings:
@@ -48,6 +50,7 @@ class GatewaySettings:
                 control=(env.get("POD_NAMESPACE") or default.control[0], default.control[1]),
                 actor_namespace=env.get("GATEWAY_ACTOR_NAMESPACE") or default.actor_namespace,
                 scale=TimeScale(float(env.get("LAB_HOUR_SECONDS") or 60)),
+                pager_url=env.get("GATEWAY_PAGER_URL", ""),
                 settle_minutes=float(env.get("GATEWAY_SETTLE_MINUTES") or default.settle_minutes),
             )
         except ValueError as error:

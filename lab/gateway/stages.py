@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from lab.core.audit import AuditRecord, Decision
+from lab.core.audit import AuditRecord, Decision, Mode
 from lab.core.clock import Clock
 from lab.errors import LabError
 from lab.gateway.audit import AuditLog
@@ -13,7 +13,10 @@ from lab.gateway.control import Control
 from lab.gateway.exchange import Answer, Exchange, Handler, read_body, status_answer
 from lab.gateway.identity import Clients
 from lab.gateway.measures import Measures
+from lab.gateway.passage import Passages
 from lab.gateway.policy import decide as rule
+from lab.gateway.rehearsals import Rehearsals
+from lab.gateway.standing import acting_mode_of
 from lab.gateway.target import read_target
 from lab.kube.status import StatusError, forbidden, internal_error, service_unavailable
 
@@ -24,9 +27,10 @@ _TEXT = 500
 class Audit:
     """Outermost: turns failures into Status answers, and writes the record before the answer goes out."""
 
-    def __init__(self, book: AuditLog, measures: Measures, clock: Clock) -> None:
+    def __init__(self, book: AuditLog, measures: Measures, rehearsals: Rehearsals, clock: Clock) -> None:
         self._book = book
         self._measures = measures
+        self._rehearsals = rehearsals
         self._clock = clock
 
     async def __call__(self, exchange: Exchange, following: Handler) -> Answer:
@@ -36,11 +40,18 @@ class Audit:
             self._record(exchange, 0)  # the client went away before there was an answer
             raise
         try:
-            self._measures.count(self._record(exchange, answer.code))
+            record = self._record(exchange, answer.code)
         except LabError as error:
             answer.drop()
             return status_answer(service_unavailable(f"{error.message}; the gateway answers nothing else"))
+        self._measures.count(record)
+        if record.mutating and record.dry_run:
+            self._rehearsals.note(record.as_dict())
         return answer
+
+    def cut(self, exchange: Exchange) -> None:
+        """A second record for a stream that was cut: refused, without an answer."""
+        self._record(exchange, 0)
 
     async def _answer(self, exchange: Exchange, following: Handler) -> Answer:
         try:
@@ -72,12 +83,17 @@ class Audit:
             latency_ms=round((self._clock.monotonic() - exchange.started) * 1000, 3),
             mutating=exchange.mutating,
             dry_run=exchange.dry_run,
-            reason=_cut(exchange.reason, 2 * _TEXT),
+            reason=_cut("; ".join(part for part in (exchange.reason, exchange.recall) if part), 2 * _TEXT),
             diff=exchange.diff,
             before=exchange.before,
             incident=_cut(request.headers.get("X-Lab-Incident", "")),
             note=_cut(request.headers.get("X-Lab-Reason", ""), 2 * _TEXT),
+            fault=exchange.fault,
             user_agent=_cut(request.headers.get("User-Agent", ""), 200),
+            risk=exchange.risk,
+            canary=exchange.canary,
+            approval=exchange.approval,
+            budget=_cut(exchange.budget),
         )
 
 
@@ -101,20 +117,24 @@ class Authenticate:
 
 
 class CheckControl:
-    """Reads mode and kill switch from the API server when the request may change something."""
+    """Reads mode and kill switch from the API server when the request may change something. From before its
+    body is read until it is sent, the kill switch stops it at once."""
 
-    def __init__(self, control: Control, measures: Measures) -> None:
+    def __init__(self, control: Control, passages: Passages, measures: Measures) -> None:
         self._control = control
+        self._passages = passages
         self._measures = measures
 
     async def __call__(self, exchange: Exchange, following: Handler) -> Answer:
-        if exchange.mutating:
+        if not exchange.mutating:
+            if exchange.target is not None and exchange.target.is_review:
+                exchange.body = await read_body(exchange.request)
+            return await following(exchange)
+        async with self._passages.passing(exchange):
             exchange.body = await read_body(exchange.request)  # before the look: a slow body must not age it
             exchange.control = await self._control.read()
             self._measures.show(exchange.control)
-        elif exchange.target is not None and exchange.target.is_review:
-            exchange.body = await read_body(exchange.request)
-        return await following(exchange)
+            return await following(exchange)
 
 
 class Decide:
@@ -126,7 +146,10 @@ class Decide:
     async def __call__(self, exchange: Exchange, following: Handler) -> Answer:
         target = exchange.target
         assert target is not None
-        ruling = rule(target, exchange.control)
+        exchange.acting = acting_mode_of(exchange, exchange.control)
+        if exchange.mutating and exchange.control.mode is Mode.CANARY:
+            exchange.canary = "member" if exchange.acting is Mode.LIVE else "outside"
+        ruling = rule(target, exchange.control, exchange.acting)
         if ruling.decision is Decision.REFUSED:
             exchange.reason = ruling.reason
             info = target.info

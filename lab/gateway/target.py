@@ -17,6 +17,9 @@ READ_METHODS = frozenset({"GET", "HEAD"})
 PREFIXES = frozenset({"watch", "proxy"})
 """Path prefixes of old API versions that stand before the resource; only reads may use them."""
 
+INTENDED = ("view", "intended")
+"""Path segments before every other that ask for the view of lab.gateway.view. They do not go upstream."""
+
 REVIEWS = {
     "authorization.k8s.io": frozenset(
         {
@@ -44,6 +47,8 @@ class Target:
     info: RequestInfo
     prefixed: bool = False
     """The path had one of PREFIXES before the resource."""
+    intended: bool = False
+    """The client asks to be shown the world as its intents would have made it."""
 
     @property
     def is_read(self) -> bool:
@@ -104,6 +109,9 @@ def read_target(method: str, raw_target: str) -> Target:
         raise bad_request("the request target must be a path")
     raw_path, _, raw_query = raw_target.partition("?")
     segments = _segments(raw_path)
+    intended = tuple(segments[:2]) == INTENDED
+    if intended:
+        segments = segments[2:]
     pairs = _pairs(raw_query)
     first: dict[str, str] = {}
     for key, value in pairs:
@@ -112,7 +120,7 @@ def read_target(method: str, raw_target: str) -> Target:
     path = "/" + "/".join(quote(segment, safe="-._~:@!$'()*,=+") for segment in segments)
     if info.subresource == "proxy" and raw_path.endswith("/"):
         path += "/"  # behind a proxy the trailing slash belongs to somebody else's path
-    return Target(method, path, pairs, info, prefixed=_is_prefixed(segments))
+    return Target(method, path, pairs, info, prefixed=_is_prefixed(segments), intended=intended)
 
 
 def _segments(raw_path: str) -> list[str]:

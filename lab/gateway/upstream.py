@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -45,6 +45,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+_JSON = "application/json"
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
 _OWN_LIMIT = 8 * 1024 * 1024
@@ -86,6 +87,22 @@ class Upstream:
         headers["Impersonate-Group"] = f"toil-lab:{mode.value}"
         return self._own(headers)
 
+    async def watch(self, url: str) -> AsyncIterator[dict[str, Any]]:
+        """Events of a watch as the gateway itself, until the API server ends it.
+
+        Raises StatusError when there is no watch, or when it breaks off.
+        """
+        stream = await self.open("GET", url, self._own(CIMultiDict({"Accept": _JSON})), None, endless=True)
+        try:
+            if stream.status >= 400:
+                raise StatusError(stream.status, stream.reason or "Unknown", "the watch was refused")
+            async for line in stream.content:
+                yield decode_object(line)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise service_unavailable(f"the API server broke off: {type(error).__name__}") from error
+        finally:
+            stream.close()
+
     async def open(
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, endless: bool = False
     ) -> aiohttp.ClientResponse:
@@ -121,21 +138,15 @@ class Upstream:
         Raises StatusError for every answer from 400 up, and when there is none.
         """
         sent = self._own(CIMultiDict(headers or {}))
-        sent["Accept"] = "application/json"
+        sent["Accept"] = _JSON
         for unwanted in ("Content-Type", "If-Match", "If-None-Match", "Range"):
             sent.popall(unwanted, None)
-        answer = await self.open("GET", url, sent, None)
-        try:
-            content = await _bounded(answer)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise service_unavailable(f"the API server broke off: {type(error).__name__}") from error
-        finally:
-            answer.release()
-        decoded = decode_object(content)
-        if answer.status >= 400:
-            reason, message = str(decoded.get("reason") or "Unknown"), str(decoded.get("message") or "")
-            raise StatusError(answer.status, reason, message)
-        return decoded
+        return await _decoded(await self.open("GET", url, sent, None))
+
+    async def merge(self, url: str, patch: KubeObject) -> KubeObject:
+        """Merge-patch one object as the gateway itself. Raises StatusError as `read` does."""
+        headers = CIMultiDict({"Accept": _JSON, "Content-Type": "application/merge-patch+json"})
+        return await _decoded(await self.open("PATCH", url, self._own(headers), orjson.dumps(patch)))
 
     def _own(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
         try:
@@ -161,6 +172,26 @@ def decode_object(content: bytes) -> KubeObject:
     except ValueError:
         return {}
     return decoded if isinstance(decoded, dict) else {}
+
+
+async def _decoded(answer: aiohttp.ClientResponse) -> KubeObject:
+    try:
+        content = await read_bounded(answer)
+    finally:
+        answer.release()
+    decoded = decode_object(content)
+    if answer.status >= 400:
+        reason, message = str(decoded.get("reason") or "Unknown"), str(decoded.get("message") or "")
+        raise StatusError(answer.status, reason, message)
+    return decoded
+
+
+async def read_bounded(answer: aiohttp.ClientResponse) -> bytes:
+    """A whole answer that the gateway has to understand. Raises StatusError 503 when it cannot be had."""
+    try:
+        return await _bounded(answer)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise service_unavailable(f"the API server broke off: {type(error).__name__}") from error
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

@@ -202,9 +202,7 @@ async def running_rig(folder: Path, port: int = 0) -> AsyncIterator[Rig]:
         yield Rig(api, gateway, front.addresses[0][1], folder)
     finally:
         await front.cleanup()
-        await gateway.front.drain()
-        await gateway.upstream.close()
-        gateway.book.close()
+        await gateway.close()
         await behind.cleanup()
 
 

@@ -169,9 +169,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             yield Stage(kube, gateway, kubeconfig)
         finally:
             await runner.cleanup()
-            await gateway.front.drain()
-            await gateway.upstream.close()
-            gateway.book.close()
+            await gateway.close()
 
 
 async def test_kubectl_in_shadow_believes_it_acts_and_nothing_changes(stage: Stage) -> None:

@@ -27,7 +27,7 @@ class _Gone:
     until: float
 
 
-class ShadowBudget:
+class ShadowEvictions:
     """Pods that shadow mode has virtually taken away, for `settle_seconds` real seconds each."""
 
     def __init__(self, read_object: ReadObject, clock: Clock, settle_seconds: float) -> None:
