@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from lab.core.clock import SystemClock, TimeScale
 from lab.errors import ConfigError
+from lab.faults.cluster import CLUSTER, ClusterMedium
 from lab.faults.fault import QUEUE
 from lab.faults.injector import Injector
 from lab.faults.journal import ConfigMapStore, FileStore, JournalStore
@@ -27,6 +28,8 @@ from lab.faults.registry import FAULTS
 from lab.faults.rows import ROWS, RowMedium
 from lab.faults.scheduler import Scheduler
 from lab.faults.server import FaultsApi, application
+from lab.faults.services import SERVICES, ServiceMedium
+from lab.faults.sessions import SESSIONS, SessionMedium
 from lab.faults.shop_queue import HolderVictims, PodVictims, ShopQueue, Victims
 from lab.kube.client import KubeClient
 from lab.metrics.pod import run, serve
@@ -85,7 +88,11 @@ async def main() -> None:
             kube = await stack.enter_async_context(KubeClient.from_environment(user_agent="lab-faults"))
             store, victims = ConfigMapStore(kube), PodVictims(kube)
             media[ROWS] = RowMedium(kube, FAULTS, seed=seed, scale=scale, clock=clock)
+            media[CLUSTER] = ClusterMedium(kube, FAULTS, scale=scale, clock=clock)
         media[QUEUE] = QueueMedium(queue, victims, FAULTS, scale, clock)
+        media[SERVICES] = ServiceMedium(queue, FAULTS, seed=seed, scale=scale, clock=clock)
+        media[SESSIONS] = sessions = SessionMedium(settings.database_url, queue, FAULTS)
+        stack.push_async_callback(sessions.close)
         injector = Injector(media, store, seed=seed, scale=scale, clock=clock, registry=registry)
         scheduler = Scheduler(injector, toil=settings.toil)
         stop = asyncio.Event()

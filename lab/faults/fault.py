@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from lab.core.clock import TimeScale
@@ -35,12 +36,17 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """What a worker is asked for: by pod, or by partition whoever holds it. mode: hang or slow."""
+    """What is asked of a worker by pod, or by partition whoever holds it; or of all pods of a service.
+
+    mode: one of those in lab/shop/schema.sql. expires_at: when it ends even if nobody withdraws it.
+    """
 
     mode: str
     pod: str | None
     partition: int | None
     parameters: Mapping[str, Any]
+    service: str | None = None
+    expires_at: datetime | None = None
 
 
 class QueueFault(Protocol):

@@ -145,17 +145,20 @@ class Injector:
                 raise NotReadyError(f"the journal cannot be written: {_first_line(error)}") from error
 
     async def tick(self) -> None:
-        """Make the world agree with the journal once. A part that is away is tried again at the next tick."""
+        """Make the world agree with the journal once. A part that is away is tried again at the next tick,
+        and keeps no other from being mended."""
         async with self._lock:
-            try:
-                await self._finish_plans()
-                await self._end_leases()
-                await self._notice_ends()
-                await self._agree()
-                self._ready, self._told = True, ""
-            except AWAY as error:
-                self._ready = False
-                self._tell(error)
+            away: list[BaseException] = []
+            for medium in self._media.values():
+                try:
+                    await self._tend(medium)
+                except AWAY as error:
+                    away.append(error)
+            self._ready = not away
+            if away:
+                self._tell(away[0])
+            else:
+                self._told = ""
 
     def _plan(self, name: str, target: FaultTarget, values: Mapping[str, Any]) -> JournalEntry:
         return JournalEntry(
@@ -188,35 +191,36 @@ class Injector:
         still = [entry for entry in entries if self.journal.entries.get(entry.id, entry).open]
         done = []
         for medium, some in self._by_medium(still):
-            await medium.undo(some)
+            notes = await medium.undo(some) or {}
             now = self.clock.now()
-            ended = [entry.undone(now, by) for entry in some]
+            ended = [replace(entry.undone(now, by), error=notes.get(entry.id, "")) for entry in some]
             await self._save(_nothing, *ended)
             done += ended
         for entry in done:
             log.info("%s undone by %s", entry.id, by)
         return done
 
-    async def _finish_plans(self) -> None:
-        """A plan that is still one was interrupted before anybody knew of it: it never happened."""
-        plans = [entry for entry in self.journal.open() if entry.state is FaultState.PLANNED]
-        for medium, some in self._by_medium(plans):
-            await medium.undo(some)
-            await self._save(_nothing, *(entry.failed("the injector was interrupted") for entry in some))
-
-    async def _end_leases(self) -> None:
+    async def _tend(self, medium: Medium) -> None:
+        await self._finish_plans(medium)
         now = self.clock.now()
-        await self._undo([entry for entry in self.journal.open() if entry.expired(now)], "lease")
+        await self._undo([entry for entry in self._held(medium) if entry.expired(now)], "lease")
+        await self._notice_ends(medium)
+        await medium.agree(self._held(medium))
 
-    async def _notice_ends(self) -> None:
-        for medium, some in self._by_medium(self.journal.open()):
-            ended = await medium.ended(some)
-            for by in sorted(set(ended.values())):
-                await self._undo([entry for entry in some if ended.get(entry.id) == by], by)
+    async def _finish_plans(self, medium: Medium) -> None:
+        """A plan that is still one was interrupted before anybody knew of it: it never happened."""
+        plans = [entry for entry in self._held(medium) if entry.state is FaultState.PLANNED]
+        if plans:
+            await medium.undo(plans)
+            await self._save(_nothing, *(entry.failed("the injector was interrupted") for entry in plans))
 
-    async def _agree(self) -> None:
-        for medium in self._media.values():
-            await medium.agree(self._held(medium))
+    async def _notice_ends(self, medium: Medium) -> None:
+        held = self._held(medium)
+        if not held:
+            return
+        ended = await medium.ended(held)
+        for by in sorted(set(ended.values())):
+            await self._undo([entry for entry in held if ended.get(entry.id) == by], by)
 
     def _medium(self, fault: str) -> Medium:
         try:

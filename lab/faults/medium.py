@@ -58,8 +58,8 @@ class Medium(Protocol):
     async def apply(self, entries: Sequence[JournalEntry]) -> None:
         """Make these bite. They carry their lease already. What bites already stays as it is."""
 
-    async def undo(self, entries: Sequence[JournalEntry]) -> None:
-        """End these; what is gone, or never bit, is no error."""
+    async def undo(self, entries: Sequence[JournalEntry]) -> Mapping[str, str] | None:
+        """End these; what is gone, or never bit, is no error. Gives what else is to be noted, by identity."""
 
     async def ended(self, entries: Sequence[JournalEntry]) -> Mapping[str, str]:
         """Of these open entries, those that are over by themselves: identity to the journal's `undone_by`."""

@@ -6,17 +6,43 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lab.core.fault import FaultSpec
+from lab.faults.automation_twice import AutomationTwice
+from lab.faults.bad_config import BadConfig
+from lab.faults.bad_release import BadRelease
+from lab.faults.crash_loop import CrashLoop
+from lab.faults.dependency_errors import DependencyErrors
+from lab.faults.dependency_hang import DependencyHang
+from lab.faults.dependency_latency import DependencyLatency
 from lab.faults.frozen_metrics import FrozenMetrics
 from lab.faults.hung_workers import HungWorkers
+from lab.faults.lock_pile_up import LockPileUp
+from lab.faults.long_transaction import LongTransaction
 from lab.faults.medium import Fault
 from lab.faults.missing_series import MissingSeries
 from lab.faults.scrape_gap import ScrapeGap
 from lab.faults.scrape_lag import ScrapeLag
+from lab.faults.slow_recovery import SlowRecovery
+from lab.faults.slow_start import SlowStart
 from lab.faults.slow_worker import SlowWorker
 
 _ALL: tuple[Fault, ...] = (
     HungWorkers(),
     SlowWorker(),
+    # objects of the cluster
+    BadRelease(),
+    BadConfig(),
+    CrashLoop(),
+    # the dependency, and starts
+    DependencyLatency(),
+    DependencyErrors(),
+    DependencyHang(),
+    SlowRecovery(),
+    SlowStart(),
+    # the database
+    LockPileUp(),
+    LongTransaction(),
+    # the automation
+    AutomationTwice(),
     # monitoring
     ScrapeGap(),
     ScrapeLag(),

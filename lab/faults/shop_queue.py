@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, LiteralString, Protocol
 
 import psycopg
@@ -32,24 +33,40 @@ class ShopQueue:
         )
         return [Partition(*row) for row in rows]
 
-    async def directives(self) -> set[str]:
-        """Identities of all that is asked now."""
-        return {str(row[0]) for row in await self._rows("SELECT id FROM chaos.directives")}
+    async def directives(self, *, services: bool = False) -> set[str]:
+        """Identities of all that is asked now: of workers, or else of whole services."""
+        rows = await self._rows(
+            "SELECT id FROM chaos.directives WHERE (service IS NOT NULL) = %s", (services,)
+        )
+        return {str(row[0]) for row in rows}
 
     async def ask(self, directives: Mapping[str, Directive]) -> None:
         """Ask; what is asked already under that identity stays."""
         for identity, directive in directives.items():
             await self._rows(
-                "INSERT INTO chaos.directives (id, mode, pod, partition, parameters)"
-                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO chaos.directives (id, mode, pod, partition, service, parameters, expires_at)"
+                " VALUES (%s, %s, %s, %s, %s, %s, coalesce(%s, 'infinity'::timestamptz))"
+                " ON CONFLICT (id) DO NOTHING",
                 (
                     identity,
                     directive.mode,
                     directive.pod,
                     directive.partition,
+                    directive.service,
                     Jsonb(dict(directive.parameters)),
+                    directive.expires_at,
                 ),
             )
+
+    async def sessions(self, pids: Sequence[int]) -> tuple[datetime, set[int]]:
+        """When the server started, and those of these backends that still live."""
+        rows = await self._rows(
+            "SELECT pg_postmaster_start_time(),"
+            " array(SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s) AND datname = current_database())",
+            (list(pids),),
+        )
+        started, living = rows[0]
+        return started, set(living)
 
     async def withdraw(self, identities: Sequence[str]) -> None:
         """Ask no longer; what is not asked anyway is no error."""

@@ -3,6 +3,7 @@
 POST /orders {customer, amountCents}  201 {id, state: confirmed}   a worker confirmed it in time
                                       202 {id, state: waiting}     it is queued; ask again
                                       400 the request is wrong     402 the payment was declined
+                                      500 this release of the api has a defect
                                       502 payments does not answer 503 the database does not
 GET /orders/{id}                      200 {id, customer, partition, state, createdAt, confirmedAt}
 """
@@ -26,7 +27,9 @@ from lab.metrics.metric import counter, histogram
 from lab.metrics.pod import run, serve
 from lab.shop.confirmation import Confirmations
 from lab.shop.database import Database
+from lab.shop.directives import ServiceDirectives
 from lab.shop.queue import QueueGauges
+from lab.shop.release import FAILING, Defect
 from lab.shop.settings import CONFIRMATION_WAIT_SECONDS, ShopSettings, partition_of
 
 _PAYMENT_TIMEOUT = aiohttp.ClientTimeout(total=1.0)
@@ -48,11 +51,15 @@ class OrdersApi:
         payments_url: str,
         clock: Clock,
         registry: CollectorRegistry,
+        *,
+        defect: Defect | None = None,
     ) -> None:
         """`reader` is a second connection, so that a customer never waits behind the gauges."""
+        self._defect = defect
         self._database = database
         self._payments_url = payments_url
         self._clock = clock
+        self._reader = reader
         self._confirmations = Confirmations(reader, clock)
         self.gauges = QueueGauges(reader, clock, registry)
         self._orders = counter(catalogue.ORDERS, registry)
@@ -66,6 +73,7 @@ class OrdersApi:
         customer, amount = await _read_order(request)
         started = self._clock.monotonic()
         try:
+            await self._meet_defect(customer)
             authorization = await self._authorize(request.app[_SESSION], amount)
             order = await self._insert(customer, amount, authorization)
         except _Refused as refused:
@@ -110,7 +118,7 @@ class OrdersApi:
     async def background(self, app: web.Application) -> AsyncIterator[None]:
         """aiohttp cleanup context: the HTTP client, the confirmations, the gauges."""
         app[_SESSION] = aiohttp.ClientSession(timeout=_PAYMENT_TIMEOUT, trust_env=False)
-        tasks = [asyncio.create_task(work()) for work in (self._confirmations.run, self.gauges.run)]
+        tasks = [asyncio.create_task(work()) for work in (self._confirmations.run, self._open)]
         for task in tasks:
             task.add_done_callback(lambda _: self.stop.set())  # a pod that cannot work ends
         yield
@@ -119,6 +127,18 @@ class OrdersApi:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await app[_SESSION].close()
+
+    async def _open(self) -> None:
+        """The gauges, and with them readiness, once this pod may begin."""
+        await ServiceDirectives(self._reader, "api", self._clock).wait_to_start()
+        await self.gauges.run()
+
+    async def _meet_defect(self, customer: str) -> None:
+        if self._defect is None or not self._defect.meets(customer):
+            return
+        if self._defect.symptom == FAILING:
+            raise _Refused(500, "the order cannot be read")
+        await self._clock.sleep(self._defect.delay_seconds)
 
     async def _authorize(self, session: aiohttp.ClientSession, amount: int) -> str:
         body = orjson.dumps({"amountCents": amount})
@@ -182,7 +202,7 @@ async def main() -> None:
     clock, registry = SystemClock(), CollectorRegistry()
     database = Database(settings.database_url, "api", clock)
     reader = Database(settings.database_url, "api-reader", clock)
-    api = OrdersApi(database, reader, settings.payments_url, clock, registry)
+    api = OrdersApi(database, reader, settings.payments_url, clock, registry, defect=settings.defect)
     await serve(
         application(api),
         port=settings.port,

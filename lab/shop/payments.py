@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
+from collections.abc import AsyncIterator, Callable
 
 import orjson
 from aiohttp import web
@@ -13,6 +16,10 @@ from lab.core.seed import stream
 from lab.metrics import catalogue
 from lab.metrics.metric import counter
 from lab.metrics.pod import run, serve
+from lab.shop.condition import Directive
+from lab.shop.database import Database
+from lab.shop.directives import ServiceDirectives
+from lab.shop.provider import Provider
 from lab.shop.settings import ShopSettings
 
 _MEDIAN_SECONDS = 0.015
@@ -25,9 +32,20 @@ def latency(chance: random.Random) -> float:
     return min(_LONGEST_SECONDS, _MEDIAN_SECONDS * chance.lognormvariate(0.0, _SIGMA))
 
 
-def application(chance: random.Random, clock: Clock, registry: CollectorRegistry) -> web.Application:
-    """POST /authorize {amountCents} -> 200 {authorization}; 402 when the amount is not positive."""
+def application(
+    chance: random.Random,
+    clock: Clock,
+    registry: CollectorRegistry,
+    directives: Callable[[], tuple[Directive, ...]] = tuple,
+) -> web.Application:
+    """POST /authorize {amountCents} -> 200 {authorization}; 402 when the amount is not positive.
+
+    directives: what bites now; then also 5xx.
+    """
     payments = counter(catalogue.PAYMENTS, registry)
+    for result in ("authorized", "declined", "failed"):
+        payments.labels(result)
+    provider = Provider(directives, clock)
 
     async def authorize(request: web.Request) -> web.Response:
         try:
@@ -35,6 +53,9 @@ def application(chance: random.Random, clock: Clock, registry: CollectorRegistry
         except (ValueError, KeyError, TypeError):
             return web.json_response({"error": "amountCents is missing or not a number"}, status=400)
         await clock.sleep(latency(chance))
+        if refusal := await provider.meet():
+            payments.labels("failed").inc()
+            return web.json_response({"error": "payments cannot be taken now"}, status=refusal)
         if amount <= 0:
             payments.labels("declined").inc()
             return web.json_response({"error": "the amount must be positive"}, status=402)
@@ -47,11 +68,30 @@ def application(chance: random.Random, clock: Clock, registry: CollectorRegistry
 
 
 async def main() -> None:
-    """The payments pod."""
+    """The payments pod. The database is not its own: it only tells what is the matter with this provider."""
     settings = ShopSettings.from_environment()
-    registry = CollectorRegistry()
-    app = application(stream(settings.seed, "payments"), SystemClock(), registry)
-    await serve(app, port=settings.port, registry=registry)
+    clock, registry = SystemClock(), CollectorRegistry()
+    database = Database(settings.database_url, "payments", clock)
+    directives = ServiceDirectives(database, "payments", clock)
+    app = application(stream(settings.seed, "payments"), clock, registry, directives.active)
+    started = asyncio.Event()
+
+    async def background(_: web.Application) -> AsyncIterator[None]:
+        following = asyncio.create_task(_follow(directives, started))
+        yield
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+    app.cleanup_ctx.append(background)
+    await serve(app, port=settings.port, ready=started.is_set, registry=registry)
+    await database.close()
+
+
+async def _follow(directives: ServiceDirectives, started: asyncio.Event) -> None:
+    await directives.wait_to_start()
+    started.set()
+    await directives.run()
 
 
 if __name__ == "__main__":

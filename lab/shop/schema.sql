@@ -26,14 +26,19 @@ CREATE TABLE IF NOT EXISTS shop.orders (
 CREATE INDEX IF NOT EXISTS orders_waiting ON shop.orders (partition, id) WHERE confirmed_at IS NULL;
 CREATE INDEX IF NOT EXISTS orders_confirmed ON shop.orders (confirmed_at) WHERE confirmed_at IS NOT NULL;
 
--- What the fault injector asks of workers: hang, or work slowly. By pod, so that a restart cures it, or by
--- partition, so that it does not.
+-- What the fault injector asks of the shop's programs. Of a worker by pod, so that a restart cures it, or by
+-- partition, so that it does not; of all pods of a service by its name. It bites until `expires_at`.
 CREATE TABLE IF NOT EXISTS chaos.directives (
     id         text PRIMARY KEY,
-    mode       text NOT NULL CHECK (mode IN ('hang', 'slow')),
+    mode       text NOT NULL CHECK (mode IN (
+        'hang', 'slow', 'leak',
+        'latency', 'errors', 'silence', 'outage', 'slow-start'
+    )),
     pod        text,
     partition  integer,
+    service    text,
     parameters jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CHECK (num_nonnulls(pod, partition) = 1)
+    expires_at timestamptz NOT NULL DEFAULT 'infinity',
+    CHECK (num_nonnulls(pod, partition, service) = 1)
 );

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from lab.core.clock import TimeScale
 from lab.errors import ConfigError
+from lab.shop.release import Defect
 
 PARTITIONS = 8
 SHARES = (0.19, 0.18, 0.16, 0.15, 0.13, 0.10, 0.087, 0.003)
@@ -21,7 +22,8 @@ CONFIRMATION_WAIT_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class ShopSettings:
     """seed, scale: the lab's. pod: this pod's name. database_url: libpq URL, empty where none is needed.
-    payments_url, api_url: bases without a slash at the end. orders_per_second: of the load generator."""
+    payments_url, api_url: bases without a slash at the end. orders_per_second: of the load generator.
+    defect: what is wrong with this release of the api, if anything."""
 
     seed: int = 1
     scale: TimeScale = field(default_factory=TimeScale)
@@ -31,11 +33,12 @@ class ShopSettings:
     api_url: str = ""
     orders_per_second: float = 16.0
     port: int = 8080
+    defect: Defect | None = None
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> ShopSettings:
         """Read LAB_SEED, LAB_HOUR_SECONDS, POD_NAME, DATABASE_URL, PAYMENTS_URL, API_URL, ORDERS_PER_SECOND,
-        PORT.
+        PORT, RELEASE_DEFECT.
 
         Raises ConfigError naming every variable that is not a number.
         """
@@ -61,6 +64,7 @@ class ShopSettings:
             api_url=env.get("API_URL", "http://api.shop.svc:8080").rstrip("/"),
             orders_per_second=number("ORDERS_PER_SECOND", 16.0, 0.01),
             port=int(number("PORT", 8080, 1)),
+            defect=Defect.from_text(env.get("RELEASE_DEFECT", "")),
         )
         if problems:
             raise ConfigError("the pod's environment is not valid", problems)

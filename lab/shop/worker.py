@@ -7,7 +7,9 @@ consumer      confirms orders                                      blocks when h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -16,6 +18,8 @@ from lab.core.clock import SystemClock
 from lab.metrics.pod import run, serve
 from lab.shop.condition import WorkerCondition
 from lab.shop.consumer import Consumer
+from lab.shop.database import Database
+from lab.shop.directives import ServiceDirectives
 from lab.shop.lease import Lease
 from lab.shop.progress import Progress
 from lab.shop.settings import ShopSettings
@@ -41,12 +45,30 @@ async def main() -> None:
     condition, progress = WorkerCondition(), Progress(registry, clock)
     lease = Lease(settings.database_url, settings.pod, condition, progress, clock)
     consumer = Consumer(settings.database_url, settings.pod, lease, condition, progress)
-    lease.start()
-    consumer.start()
-    app = application(lambda: lease.is_alive() and consumer.is_alive())
-    await serve(app, port=settings.port, ready=lambda: lease.fresh, registry=registry)
-    consumer.stop()
-    lease.stop()
+    began = False
+
+    async def begin() -> None:
+        nonlocal began
+        database = Database(settings.database_url, f"{settings.pod}-start", clock)
+        await ServiceDirectives(database, "worker", clock).wait_to_start()
+        await database.close()
+        lease.start()
+        consumer.start()
+        began = True
+
+    async def background(_: web.Application) -> AsyncIterator[None]:
+        beginning = asyncio.create_task(begin())
+        yield
+        beginning.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beginning
+
+    app = application(lambda: not began or (lease.is_alive() and consumer.is_alive()))
+    app.cleanup_ctx.append(background)
+    await serve(app, port=settings.port, ready=lambda: began and lease.fresh, registry=registry)
+    if began:
+        consumer.stop()
+        lease.stop()
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ async def test_the_api_from_catalogue_to_journal(pods: Pods, faults_api: Any) ->
     faults = await faults_api()
 
     status, answer = await faults.call("GET", "catalogue")
-    assert (status, [fault["name"] for fault in answer["faults"]]) == (200, ["hung-workers", "slow-worker"])
-    assert [fault["decoy"] for fault in answer["faults"]] == [False, True]
+    assert status == 200
+    assert {"hung-workers", "slow-worker"} <= {fault["name"] for fault in answer["faults"]}
+    decoys = {fault["name"]: fault["decoy"] for fault in answer["faults"]}
+    assert (decoys["hung-workers"], decoys["slow-worker"]) == (False, True)
 
     assert await faults.call("GET", "faults") == (200, {"faults": []})
     entries = await faults.inject("hung-workers", forSeconds=60, parameters={"count": 2})

@@ -50,7 +50,7 @@ def test_every_pod_is_probed_scraped_and_bounded(name: str) -> None:
     assert {"name": "lab-settings"} in [source["configMapRef"] for source in container["envFrom"]]
     names = {variable["name"] for variable in container["env"]}
     assert {"POD_IP", "POD_NAME", "POD_NAMESPACE"} <= names
-    assert ("DATABASE_URL" in names) == (name in ("api", "worker", "faults"))
+    assert ("DATABASE_URL" in names) == (name in ("api", "payments", "worker", "faults"))
 
 
 def test_there_is_a_worker_for_each_partition_and_six_must_stay() -> None:

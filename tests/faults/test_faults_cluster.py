@@ -1,0 +1,193 @@
+"""Faults of objects on a real API server: put back exactly, not over others' changes, whoever dies."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_bench import ClusterBench, Dead, meant
+from shop_pods import until
+from test_faults_in_cluster import kube
+
+from lab.core.fault import FaultState
+from lab.errors import NotReadyError
+from lab.faults.cluster import MARK
+from lab.faults.injector import Injector
+from lab.faults.medium import NoVictimError, OccupiedError
+from lab.kube.client import KubeClient
+
+__all__ = ["kube"]
+
+
+@pytest.fixture
+async def bench(kube: KubeClient, tmp_path: Path) -> ClusterBench:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "automation"}}
+    await kube.create("namespaces", namespace)
+    return ClusterBench(kube, tmp_path / "journal.json")
+
+
+def variable(deployment: dict[str, Any], name: str) -> Any:
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    return next((v.get("value") for v in container["env"] if v["name"] == name), None)
+
+
+async def revision(bench: ClusterBench, name: str, wanted: str) -> None:
+    async def rolled() -> bool:
+        found = (await bench.deployment(name))["metadata"].get("annotations") or {}
+        return found.get("deployment.kubernetes.io/revision") == wanted
+
+    await until(rolled, f"revision {wanted} of {name}")
+
+
+async def kubectl(bench: ClusterBench, *words: str) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("needs kubectl")
+    config = bench.path.with_name("data") / "admin.kubeconfig"
+    process = await asyncio.create_subprocess_exec(
+        *("kubectl", "--kubeconfig", str(config), "-n", "shop", *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+
+
+async def test_each_fault_marks_its_object_and_puts_it_back_exactly(bench: ClusterBench) -> None:
+    injector = await bench.injector()
+    for fault, name in (("bad-release", "api"), ("crash-loop", "worker"), ("automation-twice", "automation")):
+        more = {"replicas": 1} if name == "automation" else {}
+        before = await bench.create(name, **more)
+        namespace = before["metadata"]["namespace"]
+        parameters = {"deployment": name} if fault == "crash-loop" else {}
+        [entry] = await injector.inject(fault, parameters=parameters)
+        bitten = await bench.deployment(name, namespace)
+        assert bitten["metadata"]["annotations"][MARK] == entry.id
+        assert bitten["spec"] != before["spec"]
+        with pytest.raises(OccupiedError):
+            await injector.inject(fault, parameters=parameters)
+        await injector.undo([entry], "heal")
+        assert meant(await bench.deployment(name, namespace)) == meant(before)
+        assert injector.journal.entries[entry.id].error == ""
+
+
+async def test_a_lease_ends_a_fault(bench: ClusterBench) -> None:
+    before, injector = await bench.create("api"), await bench.injector()
+    [entry] = await injector.inject("bad-config", 30)
+    assert variable(await bench.deployment("api"), "PAYMENTS_URL").endswith(":8090")
+    bench.clock.seconds += 31
+    await injector.tick()
+    assert meant(await bench.deployment("api")) == meant(before)
+    assert injector.journal.entries[entry.id].undone_by == "lease"
+
+
+async def test_going_back_one_release_is_a_repair_and_what_else_was_changed_is_put_back(
+    bench: ClusterBench,
+) -> None:
+    before, injector = await bench.create("api"), await bench.injector()
+    await revision(bench, "api", "1")
+    [entry] = await injector.inject("crash-loop")
+    await revision(bench, "api", "2")
+    await kubectl(bench, "rollout", "undo", "deployment/api")
+    await bench.tick(injector)
+    assert injector.journal.entries[entry.id].undone_by == "repair"
+    assert meant(await bench.deployment("api")) == meant(before)
+
+
+async def test_a_later_change_by_somebody_else_is_left_alone_and_told(bench: ClusterBench) -> None:
+    await bench.create("api")
+    injector = await bench.injector()
+    [entry] = await injector.inject("crash-loop")
+    patch = {"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 3}}}}
+    await bench.kube.patch("deployments", "api", patch, "shop")
+    [done] = await injector.undo([entry], "heal")
+    after = await bench.deployment("api")
+    assert after["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 3
+    assert after["spec"]["template"]["spec"]["containers"][0]["command"][-1] == "lab.shop.api"
+    assert MARK not in (after["metadata"].get("annotations") or {})
+    assert done.error == "changed by somebody else and left alone: spec.strategy"
+
+
+async def test_an_object_made_anew_is_not_the_victim(bench: ClusterBench) -> None:
+    await bench.create("api")
+    injector = await bench.injector()
+    [entry] = await injector.inject("bad-release")
+    await bench.kube.delete("deployments", "api", "shop")
+    another = await bench.create("api")
+    await bench.tick(injector)
+    assert injector.journal.entries[entry.id].undone_by == "restart"
+    assert meant(await bench.deployment("api")) == meant(another)
+
+
+async def test_marks_agree_with_the_journal(bench: ClusterBench) -> None:
+    await bench.create("api")
+    await bench.create("worker")
+    injector = await bench.injector()
+    [entry] = await injector.inject("bad-release")
+    for name, mark in (("api", None), ("worker", "bad-release-0099")):
+        patch = {"metadata": {"annotations": {MARK: mark}}}
+        await bench.kube.patch("deployments", name, patch, "shop")
+    await bench.tick(injector)
+    assert (await bench.deployment("api"))["metadata"]["annotations"][MARK] == entry.id
+    assert MARK not in (await bench.deployment("worker"))["metadata"].get("annotations", {})
+
+
+async def test_without_a_victim_nothing_is_written(bench: ClusterBench) -> None:
+    injector = await bench.injector()
+    with pytest.raises(NoVictimError, match="there is no Deployment shop/api"):
+        await injector.inject("bad-release")
+    await bench.create("automation")
+    with pytest.raises(NoVictimError, match="runs 0 times"):
+        await injector.inject("automation-twice")
+    assert bench.on_disk().entries == {}
+
+
+INJECTING, UNDOING = 6, 3
+"""Calls of the parts: get, get, save, get, update, save; and get, update, save."""
+
+
+async def rescue(bench: ClusterBench, before: dict[str, Any]) -> None:
+    """A successor with sound parts: it finds nothing that it cannot undo."""
+    successor = await bench.injector()
+    await bench.tick(successor, 2)
+    assert all(entry.state is not FaultState.PLANNED for entry in successor.journal.open())
+    for entry in successor.journal.open():
+        mark = (await bench.deployment("api"))["metadata"]["annotations"][MARK]
+        assert mark == entry.id
+    await successor.undo(successor.journal.open(), "heal")
+    assert meant(await bench.deployment("api")) == meant(before)
+    assert bench.on_disk().open() == []
+
+
+async def test_death_at_any_call_leaves_nothing_behind(bench: ClusterBench) -> None:
+    before = await bench.create("api")
+    for after in (False, True):
+        for at in range(INJECTING + UNDOING):
+            injector = await bench.injector([at], after=after, error=Dead())
+            with pytest.raises(Dead):
+                await _inject_and_undo(injector)
+            await rescue(bench, before)
+    injector = await bench.injector([INJECTING + UNDOING], after=False, error=Dead())
+    await _inject_and_undo(injector)
+    assert meant(await bench.deployment("api")) == meant(before)
+
+
+async def test_a_lost_connection_at_any_call_leaves_nothing_behind(bench: ClusterBench) -> None:
+    before = await bench.create("api")
+    for after in (False, True):
+        for at in range(INJECTING + UNDOING):
+            injector = await bench.injector([at], after=after, error=ConnectionError("lost"))
+            with pytest.raises(NotReadyError, match="lost"):
+                await _inject_and_undo(injector)
+            await bench.tick(injector, 2)
+            await injector.undo(injector.journal.open(), "heal")
+            assert meant(await bench.deployment("api")) == meant(before), (after, at)
+            assert injector.journal.open() == []
+            await rescue(bench, before)
+
+
+async def _inject_and_undo(injector: Injector) -> None:
+    entries = await injector.inject("bad-release")
+    await injector.undo(entries, "heal")
