@@ -1,8 +1,8 @@
 """Giving objects back what they were before the automation changed them, through the Kubernetes API.
 
 Objects go in the reverse order of their last change, the changes of one object from the newest to the oldest.
-What is to be written is worked out first, checked by a dry run, and written only onto the version that was
-read; when that has moved on, the object is looked at anew. Doing it twice changes nothing the second time.
+What is to be written is worked out first, and written only onto the version that was read; when that has
+moved on, the object is looked at anew. Doing it twice changes nothing the second time.
 """
 
 from __future__ import annotations
@@ -51,10 +51,8 @@ class Restorer:
         for _ in range(ATTEMPTS):
             try:
                 work = plan_object(await self._look(resource, target), changes)
-                if work.writes and not work.replaces:
-                    await self._write(resource, target, work, dry_run=True)
-                if work.writes and not dry_run:
-                    await self._write(resource, target, work, dry_run=False)
+                if work.writes and not (dry_run and work.replaces):
+                    await self._write(resource, target, work, dry_run=dry_run)
                 return _end(target, changes, work, dry_run)
             except StatusError as error:
                 if error.code == 429 or error.code >= 500:
