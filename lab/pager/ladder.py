@@ -69,8 +69,8 @@ class Ladder:
                 if after is not None:
                     about = f"page {incident.alertname}"
                     self._step(about, incident.ladder, after, replace(incident, ladder=after), None)
-        for escalation in list(state.escalations.values()):
-            if self._is_unanswered(escalation) and escalation.ladder:
+        for escalation in self.unanswered():
+            if escalation.ladder:
                 after = self._next(escalation.ladder, now)
                 if after is not None:
                     changed = replace(escalation, ladder=after)
@@ -81,9 +81,15 @@ class Ladder:
         is_unanswered = incident.status is IncidentStatus.TRIGGERED
         return is_unanswered and not self._silences.silencing(incident.labels, now)
 
-    def _is_unanswered(self, escalation: Escalation) -> bool:
-        owner = self._store.state.incidents.get(escalation.incident)
-        return escalation.is_open and (owner is None or owner.is_open)
+    def unanswered(self) -> list[Escalation]:
+        """The escalations that nobody took and whose incident, if there is one, is not over."""
+        state = self._store.state
+        open_ones = set(state.open.values())
+        return [
+            escalation
+            for escalation in state.escalations.values()
+            if escalation.is_open and (not escalation.incident or escalation.incident in open_ones)
+        ]
 
     def _owner(self, escalation: Escalation) -> Incident | None:
         """The incident of an escalation, with the escalation as it is now."""

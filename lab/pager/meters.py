@@ -17,6 +17,7 @@ class PagerMeters:
     """Counters, gauges and histograms of one pager. Counters start at zero when the process does."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
         self.pages = counter(catalogue.PAGES, registry)
         self.open = gauge(catalogue.INCIDENTS_OPEN, registry)
         self.to_acknowledge = histogram(catalogue.TIME_TO_ACKNOWLEDGE, registry)

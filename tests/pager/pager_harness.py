@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry
 
 from lab.core.clock import SystemClock, TimeScale
@@ -23,6 +26,7 @@ from lab.pager.state import PagerState
 from lab.pager.store import Store
 
 SCALE = TimeScale(60.0)
+FORMATS = Draft202012Validator.FORMAT_CHECKER
 
 
 class VirtualClock:
@@ -54,11 +58,43 @@ def new_book(clock: VirtualClock, path: Path | None = None, scale: TimeScale = S
     return book
 
 
-class PagerAt:
-    """A running pager and a session to it."""
+class Contract:
+    """The pager's OpenAPI document, and whether answers keep to it."""
 
-    def __init__(self, base: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.kept: set[tuple[str, str]] = set()
+        """Method and path of every operation that was answered with success."""
+        self._patterns = [
+            (re.compile(re.sub(r"{\w+}", "[^/]+", path)), path, methods)
+            for path, methods in document["paths"].items()
+        ]
+
+    def check(self, method: str, path: str, code: int, media: str, text: str) -> None:
+        path = path.partition("?")[0]
+        found = [(name, methods) for pattern, name, methods in self._patterns if pattern.fullmatch(path)]
+        exact = [pair for pair in found if pair[0] == path] or found
+        if not exact or method.lower() not in exact[0][1]:
+            assert code in (404, 405), f"{method} {path} is in no table and answers {code}"
+            return
+        template, methods = exact[0]
+        answers = methods[method.lower()]["responses"]
+        assert str(code) in answers, f"{method} {template} answers {code}, which is not documented"
+        content = answers[str(code)]["content"]
+        assert media in content, f"{method} {template} answers {code} as {media}"
+        if code < 300:
+            self.kept.add((method, template))
+        if media == "application/json":
+            schema = content[media]["schema"] | {"components": self.document["components"]}
+            Draft202012Validator(schema, format_checker=FORMATS).validate(json.loads(text))
+
+
+class PagerAt:
+    """A running pager and a session to it. With a contract, every answer is held against it."""
+
+    def __init__(self, base: str, session: aiohttp.ClientSession, contract: Contract | None = None) -> None:
         self.base = base
+        self.contract = contract
         self._session = session
 
     async def call(
@@ -67,6 +103,8 @@ class PagerAt:
         async with self._session.request(method, self.base + path, json=body, headers=headers) as answer:
             text = await answer.text()
             assert answer.status == expect, f"{method} {path}: {answer.status} {text}"
+            if self.contract is not None:
+                self.contract.check(method, path, answer.status, answer.content_type, text)
             return await answer.json() if "json" in answer.headers.get("Content-Type", "") else text
 
     async def raw(self, method: str, path: str, data: Any) -> tuple[int, str]:
@@ -103,7 +141,9 @@ async def running_pager(
     )
     add_probes(app, ready=None, registry=registry)
     async with serving(app) as base, aiohttp.ClientSession() as session:
-        yield PagerAt(base, session)
+        async with session.get(f"{base}/openapi.json") as answer:
+            contract = Contract(await answer.json())
+        yield PagerAt(base, session, contract)
 
 
 async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:

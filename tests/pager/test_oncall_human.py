@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pager_harness import VirtualClock, new_book
 
+from lab.core.approval import Approval, ApprovalStatus
 from lab.core.clock import TimeScale
+from lab.core.escalation import Escalation
 from lab.core.incident import Action, Incident
+from lab.errors import UsageError
 from lab.pager.alerts import Alert
 from lab.pager.book import Book
-from lab.pager.oncall.clients import HUMAN
+from lab.pager.oncall.clients import HUMAN, DutyCall
 from lab.pager.oncall.human import OnCall
 from lab.pager.oncall.pace import ACKNOWLEDGE, Pace
 from lab.pager.oncall.triage import Duty, called_at, next_incident
@@ -23,6 +27,15 @@ from lab.pager.oncall.triage import Duty, called_at, next_incident
 SCALE = TimeScale(60.0)
 SHADOW = {"mode": "shadow", "killSwitch": "off"}
 LIVE = {"mode": "live", "killSwitch": "off"}
+
+
+@contextmanager
+def as_over_http() -> Iterator[None]:
+    """A refusal is what it is to an HTTP client."""
+    try:
+        yield
+    except UsageError as error:
+        raise ConnectionError(error.message) from error
 
 
 class Desk:
@@ -47,14 +60,35 @@ class Desk:
     async def add_note(self, identity: str, text: str) -> None:
         self.book.incidents.add_note(identity, HUMAN, text)
 
-    async def escalate(self, identity: str, summary: str, evidence: Any) -> None:
-        self.book.escalations.escalate(HUMAN, summary, evidence, identity)
+    async def escalate(self, identity: str, summary: str, evidence: Any) -> str:
+        return self.book.escalations.escalate(HUMAN, summary, evidence, identity).id
 
     async def post_status(self, text: str, identity: str) -> None:
         self.book.incidents.post_status(HUMAN, text, identity)
 
     async def has_webhooks(self) -> bool:
         return self.webhooks
+
+    async def duty(self) -> DutyCall:
+        pending = self.book.approvals.all(ApprovalStatus.PENDING)
+        return DutyCall(self.book.roster.primary, len(pending) + len(self.book.ladder.unanswered()))
+
+    async def approvals(self) -> list[Approval]:
+        return self.book.approvals.all()
+
+    async def approve(self, identity: str, note: str) -> None:
+        with as_over_http():
+            self.book.approvals.approve(identity, HUMAN, note)
+
+    async def refuse(self, identity: str, reason: str) -> None:
+        with as_over_http():
+            self.book.approvals.refuse(identity, HUMAN, reason)
+
+    async def escalations(self) -> list[Escalation]:
+        return list(self.book.store.state.escalations.values())
+
+    async def acknowledge_escalation(self, identity: str, by: str) -> None:
+        self.book.escalations.acknowledge(identity, by)
 
 
 class Shop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.core.approval import ApprovalStatus
 from lab.errors import UsageError
 from lab.pager.book import Book
 from lab.pager.fields import MAX_BY, MAX_EVIDENCE, Field, Kind, author, fields_schema, read_fields
@@ -13,6 +14,7 @@ from lab.pager.values import Level
 
 MAX_LEVELS = 10
 MAX_LAB_MINUTES = 24 * 60.0
+SHOWN_HANDOVERS = 20
 
 _SUMMARY = Field("summary", "What a human has to know first.")
 _EVIDENCE = Field("evidence", "What was found.", Kind.ANY, required=False, limit=MAX_EVIDENCE)
@@ -43,6 +45,8 @@ class OnCallApi:
             primary=TEXT,
             levels=listed(named("Level")),
             openIncidents=COUNT,
+            pendingApprovals=COUNT,
+            openEscalations=COUNT,
             summary=TEXT,
             handovers=listed(named("Handover")),
         )
@@ -115,7 +119,7 @@ class OnCallApi:
                 "GET",
                 "/api/v1/oncall",
                 "getOnCall",
-                "Who is on call now, the open work in words, and the hand-overs so far.",
+                "Who is on call now, the open work in words, and the latest hand-overs.",
                 self.on_call,
                 on_call,
             ),
@@ -141,14 +145,9 @@ class OnCallApi:
 
     def escalations(self, call: Call) -> Any:
         """Every hand-over to a human."""
-        incidents = self._book.store.state.incidents
-        found = []
-        for escalation in self._book.store.state.escalations.values():
-            owner = incidents.get(escalation.incident)
-            is_open = escalation.is_open and (owner is None or owner.is_open)
-            if is_open or call.query["status"] == "all":
-                found.append(escalation.as_dict())
-        return {"escalations": found}
+        is_all = call.query["status"] == "all"
+        found = self._book.store.state.escalations.values() if is_all else self._book.ladder.unanswered()
+        return {"escalations": [escalation.as_dict() for escalation in found]}
 
     def acknowledge(self, call: Call) -> Any:
         """Take an escalation."""
@@ -173,8 +172,10 @@ class OnCallApi:
             "primary": self._book.roster.primary,
             **self._book.ladder.as_dict(),
             "openIncidents": len(state.open),
+            "pendingApprovals": len(self._book.approvals.all(ApprovalStatus.PENDING)),
+            "openEscalations": len(self._book.ladder.unanswered()),
             "summary": self._book.roster.summary(),
-            "handovers": [handover.as_dict() for handover in state.handovers],
+            "handovers": [handover.as_dict() for handover in list(state.handovers)[-SHOWN_HANDOVERS:]],
         }
 
     def hand_over(self, call: Call) -> Any:

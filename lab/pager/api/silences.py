@@ -11,7 +11,7 @@ from lab.errors import UsageError
 from lab.pager.api.alertmanager import FILTER, read_filter
 from lab.pager.book import Book
 from lab.pager.fields import MAX_BY, Field, Kind, author
-from lab.pager.matchers import parse_matchers
+from lab.pager.matchers import Matcher, parse_matchers
 from lab.pager.operation import Call, Operation
 from lab.pager.schemas import TEXT, listed, named, whole
 from lab.pager.values import Silence
@@ -83,7 +83,7 @@ class SilencesApi:
         found = []
         for silence in self._book.store.state.silences.values():
             values = {matcher.name: matcher.value for matcher in silence.matchers}
-            if all(one.name in values and one.matches(values) for one in filters):
+            if all(_passes(one, values) for one in filters):
                 found.append(self._wire(silence))
         return sorted(found, key=lambda silence: (_ORDER[silence["status"]["state"]], silence["endsAt"]))
 
@@ -117,3 +117,8 @@ class SilencesApi:
 
     def _wire(self, silence: Silence) -> dict[str, Any]:
         return silence.as_dict() | {"status": {"state": silence.state(self._book.store.clock.now())}}
+
+
+def _passes(one: Matcher, values: dict[str, str]) -> bool:
+    """Does a silence with these matchers' values pass a filter? As there: a positive one wants the name."""
+    return one.matches(values) and (one.name in values or one.operator.startswith("!"))

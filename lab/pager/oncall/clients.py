@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import aiohttp
 
+from lab.core.approval import Approval
 from lab.core.clock import rfc3339
+from lab.core.escalation import Escalation
 from lab.core.incident import Action, Incident
 from lab.kube.client import KubeClient
 from lab.kube.status import StatusError
+from lab.pager.people import ONCALL
 
-HUMAN = "human:oncall"
+HUMAN = ONCALL
+DEVELOPERS = "human:developers"
 SHOP = "shop"
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DutyCall:
+    """Who is on call first, and whether anything but incidents waits for an answer."""
+
+    primary: str
+    requests: int
 
 
 class Pager(Protocol):
@@ -27,9 +40,15 @@ class Pager(Protocol):
     async def acknowledge(self, identity: str) -> None: ...
     async def add_action(self, identity: str, action: Action) -> None: ...
     async def add_note(self, identity: str, text: str) -> None: ...
-    async def escalate(self, identity: str, summary: str, evidence: Any) -> None: ...
+    async def escalate(self, identity: str, summary: str, evidence: Any) -> str: ...
     async def post_status(self, text: str, identity: str) -> None: ...
     async def has_webhooks(self) -> bool: ...
+    async def duty(self) -> DutyCall: ...
+    async def approvals(self) -> list[Approval]: ...
+    async def approve(self, identity: str, note: str) -> None: ...
+    async def refuse(self, identity: str, reason: str) -> None: ...
+    async def escalations(self) -> list[Escalation]: ...
+    async def acknowledge_escalation(self, identity: str, by: str) -> None: ...
 
 
 class Cluster(Protocol):
@@ -100,15 +119,39 @@ class HttpPager(HttpJson):
     async def add_note(self, identity: str, text: str) -> None:
         await self.call("POST", _path(identity, "notes"), {"by": HUMAN, "text": text})
 
-    async def escalate(self, identity: str, summary: str, evidence: Any) -> None:
+    async def escalate(self, identity: str, summary: str, evidence: Any) -> str:
         body = {"by": HUMAN, "summary": summary, "evidence": evidence}
-        await self.call("POST", _path(identity, "escalations"), body)
+        return str((await self.call("POST", _path(identity, "escalations"), body))["id"])
 
     async def post_status(self, text: str, identity: str) -> None:
         await self.call("POST", "/api/v1/status", {"by": HUMAN, "text": text, "incident": identity})
 
     async def has_webhooks(self) -> bool:
         return bool((await self.call("GET", "/api/v1/webhooks"))["webhooks"])
+
+    async def duty(self) -> DutyCall:
+        answer = await self.call("GET", "/api/v1/oncall")
+        return DutyCall(answer["primary"], answer["pendingApprovals"] + answer["openEscalations"])
+
+    async def approvals(self) -> list[Approval]:
+        answer = await self.call("GET", "/api/v1/approvals")
+        return [Approval.from_dict(item) for item in answer["approvals"]]
+
+    async def approve(self, identity: str, note: str) -> None:
+        body = {"by": HUMAN, "note": note}
+        await self.call("POST", f"/api/v1/approvals/{quote(identity, safe='')}/approve", body)
+
+    async def refuse(self, identity: str, reason: str) -> None:
+        body = {"by": HUMAN, "reason": reason}
+        await self.call("POST", f"/api/v1/approvals/{quote(identity, safe='')}/refuse", body)
+
+    async def escalations(self) -> list[Escalation]:
+        answer = await self.call("GET", "/api/v1/escalations")
+        return [Escalation.from_dict(item) for item in answer["escalations"]]
+
+    async def acknowledge_escalation(self, identity: str, by: str) -> None:
+        path = f"/api/v1/escalations/{quote(identity, safe='')}/acknowledge"
+        await self.call("POST", path, {"by": by})
 
 
 class HttpPrometheus(HttpJson):

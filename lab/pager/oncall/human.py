@@ -1,7 +1,7 @@
 """The on-call human: is paged, acknowledges after a while, finds out, follows the runbook, writes it down.
 
-One incident at a time, so a storm of pages makes a queue. The steps are those of
-playbooks/restart-hung-worker.yaml; docs/runbooks.md has both.
+One incident at a time, so a storm of pages makes a queue; requests are answered in between. The steps are
+those of playbooks/restart-hung-worker.yaml; docs/runbooks.md has both.
 
     page ─► acknowledge ─► diagnose ─► hung? ── no ──► note, action none, look again later
                                          │ yes
@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from lab.core.clock import Clock, TimeScale
 from lab.core.incident import NO_ACTION, Incident
 from lab.kube.status import StatusError
-from lab.pager.oncall.clients import HUMAN, Cluster, Developers, Pager, human_action
+from lab.pager.oncall.clients import DEVELOPERS, HUMAN, Cluster, Developers, Pager, human_action
 from lab.pager.oncall.pace import (
     ACKNOWLEDGE,
     DEVELOPERS_LAB_MINUTES,
@@ -34,6 +34,7 @@ from lab.pager.oncall.pace import (
     VERIFY_SECONDS,
     Pace,
 )
+from lab.pager.oncall.requests import Requests
 from lab.pager.oncall.sight import (
     Condition,
     PartitionSight,
@@ -44,6 +45,7 @@ from lab.pager.oncall.sight import (
     look,
 )
 from lab.pager.oncall.triage import WAITING, Duty, next_incident
+from lab.pager.people import same_person
 
 RESTART = "restart"
 ESCALATE = "escalate"
@@ -95,6 +97,7 @@ class OnCall:
         self._pace = pace
         self._clock = clock
         self._scale = scale
+        self._requests = Requests(pager, pace, clock)
         self.memory = Memory()
 
     async def shift(self) -> None:
@@ -109,8 +112,14 @@ class OnCall:
                 await self._clock.sleep(self._scale.real(minutes=POLL_LAB_MINUTES))
 
     async def step(self) -> bool:
-        """Turn to one incident, if there is one; whether there was. Raises ConnectionError, StatusError."""
+        """Turn to one request or incident, if there is one; whether there was. Somebody who has handed over
+        rests. Raises ConnectionError, StatusError."""
         if await self._deploy_due_fix():
+            return True
+        duty = await self._pager.duty()
+        if not same_person(duty.primary, HUMAN):
+            return False
+        if duty.requests and await self._answer_a_request():
             return True
         incidents = await self._pager.incidents()
         self._forget({incident.id for incident in incidents})
@@ -127,6 +136,13 @@ class OnCall:
             self._come_back(found[0], SECOND_LOOK_LAB_MINUTES)  # others must not wait for a broken tool
             raise
         return True
+
+    async def _answer_a_request(self) -> bool:
+        try:
+            return await self._requests.answer_one(self.memory.mine)
+        except ConnectionError as error:  # it expired meanwhile, say; incidents must not wait for it
+            log.info("cannot answer a request: %s", error)
+            return False
 
     def _forget(self, still_open: set[str]) -> None:
         self.memory.mine &= still_open
@@ -256,7 +272,8 @@ class OnCall:
     async def _escalate(self, incident: Incident, started: datetime, partition: str, pod: str) -> None:
         summary = f"Partition {partition} hangs again after a restart: the worker's code needs a fix."
         evidence = {"partition": partition, "pod": pod, "alert": incident.alertname}
-        await self._pager.escalate(incident.id, summary, evidence)
+        escalation = await self._pager.escalate(incident.id, summary, evidence)
+        await self._pager.acknowledge_escalation(escalation, DEVELOPERS)
         await self._report(incident, ESCALATE, started, pod=pod, reason=summary, outcome="escalated")
         await self._say(incident, f"{summary} The developers are on it.")
         due = self._clock.now() + timedelta(seconds=self._scale.real(minutes=DEVELOPERS_LAB_MINUTES))

@@ -29,6 +29,8 @@ DIAGNOSE = Span(median=3.0, sigma=0.35, least=1.0, most=12.0)
 """From the acknowledgement to knowing what is the matter: hands-on."""
 REPAIR = Span(median=1.0, sigma=0.3, least=0.3, most=5.0)
 """To type the command of the runbook: hands-on, before the verification."""
+READ = Span(median=3.0, sigma=0.4, least=1.0, most=10.0)
+"""From a request for approval to reading it: a ping, not a page."""
 GLANCE = Span(median=1.0, sigma=0.3, least=0.3, most=5.0)
 """To see that a page needs nothing, or somebody else: hands-on."""
 
