@@ -52,6 +52,8 @@ class Passages:
         """Refuse what waits, mark what was sent, cut what streams."""
         for passage in (*self._passages.values(), *self._streams.values()):
             passage.stop(state)
+        for stream in self._streams.values():
+            self._note_cut(stream, state)
 
     @contextlib.asynccontextmanager
     async def passing(self, exchange: Exchange) -> AsyncIterator[None]:
@@ -80,22 +82,31 @@ class Passages:
         return self._passages[exchange].sent
 
     @contextlib.asynccontextmanager
-    async def streaming(self, exchange: Exchange) -> AsyncIterator[None]:
-        """Around a stream into a pod, for as long as it is open. Raises StreamCutError when it is stopped."""
+    async def streaming(self, exchange: Exchange, state: ControlState) -> AsyncIterator[None]:
+        """Around a stream into a pod, for as long as it is open; `state` is what is known as it opens.
+
+        Raises StreamCutError when it is stopped.
+        """
         stream = _Passage(exchange, asyncio.timeout(None))
         self._streams[exchange] = stream
         try:
             async with stream.guard:
+                if state.stopped:
+                    stream.stop(state)
+                    self._note_cut(stream, state)
                 yield
         except TimeoutError:
             if stream.stopped is None:
                 raise
-            exchange.decision = Decision.REFUSED
-            exchange.reason = f"the stream was cut: {_cause(stream.stopped)}"
-            self.on_cut(exchange)
             raise StreamCutError from None
         finally:
             del self._streams[exchange]
+
+    def _note_cut(self, stream: _Passage, state: ControlState) -> None:
+        if stream.stopped is state:
+            stream.exchange.decision = Decision.REFUSED
+            stream.exchange.reason = f"the stream was cut: {_cause(state)}"
+            self.on_cut(stream.exchange)
 
 
 def _cause(state: ControlState) -> str:

@@ -52,7 +52,7 @@ class Front:
         """A stream into a pod stays open until one side ends it, or the kill switch does."""
         request = exchange.request
         try:
-            async with self._passages.streaming(exchange):
+            async with self._passages.streaming(exchange, self._control.last):
                 return await _respond(request, answer)
         except StreamCutError:
             if request.transport is not None:

@@ -51,7 +51,10 @@ class Audit:
 
     def cut(self, exchange: Exchange) -> None:
         """A second record for a stream that was cut: refused, without an answer."""
-        self._record(exchange, 0)
+        try:
+            self._record(exchange, 0)
+        except LabError as error:
+            log.error("a stream was cut, and could not be recorded: %s", error.message)
 
     async def _answer(self, exchange: Exchange, following: Handler) -> Answer:
         try:

@@ -61,16 +61,21 @@ async def _join(request: web.BaseRequest, upstream: aiohttp.ClientWebSocketRespo
     client = web.WebSocketResponse(
         protocols=protocols, max_msg_size=_MAX_MESSAGE, timeout=_CLOSE_SECONDS, autoping=True
     )
-    await client.prepare(request)
-    pumps = {asyncio.ensure_future(_pump(client, upstream)), asyncio.ensure_future(_pump(upstream, client))}
+    pumps: set[asyncio.Future[None]] = set()
     try:
+        await client.prepare(request)
+        pumps |= {
+            asyncio.ensure_future(_pump(client, upstream)),
+            asyncio.ensure_future(_pump(upstream, client)),
+        }
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
         await upstream.close(code=upstream.close_code or 1000)
-        await client.close(code=upstream.close_code or 1000)
+        if client.prepared:
+            await client.close(code=upstream.close_code or 1000)
     return client
 
 

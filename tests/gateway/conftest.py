@@ -43,6 +43,7 @@ class RecordingApi:
     applied: list[tuple[str, str, str]] = field(default_factory=list)
     control_reads: int = 0
     delay: float = 0.0
+    watchers: set[asyncio.Queue[dict[str, str]]] = field(default_factory=set)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     stream_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -51,9 +52,13 @@ class RecordingApi:
         path = unquote(unquote(request.path))
         if path.endswith("/configmaps/automation-control") and "Impersonate-User" not in request.headers:
             self.control_reads += 1
+            if request.method == "PATCH":
+                self.set_control(**json.loads(body)["data"])
             if self.control is None:
                 return _status(500, "InternalError")
             return web.json_response({"kind": "ConfigMap", "data": self.control})
+        if request.query.get("fieldSelector") == "metadata.name=automation-control":
+            return await self._watch_control(request)
         self.seen.append(request)
         if self.delay:
             await asyncio.sleep(self.delay)
@@ -63,6 +68,25 @@ class RecordingApi:
             if not _dry_run(method, path, request, body):
                 self.applied.append((method, request.raw_path, body.decode(errors="replace")))
         return await self._answer(request, method, path, body)
+
+    def set_control(self, **data: str) -> None:
+        """Change the control ConfigMap, and tell whoever watches it."""
+        self.control = (self.control or {}) | data
+        for watcher in self.watchers:
+            watcher.put_nowait(dict(self.control))
+
+    async def _watch_control(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        changes: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self.watchers.add(changes)
+        try:
+            while True:
+                data = await changes.get()
+                event = {"type": "MODIFIED", "object": {"kind": "ConfigMap", "data": data}}
+                await response.write(json.dumps(event).encode() + b"\n")
+        finally:
+            self.watchers.discard(changes)
 
     async def _answer(
         self, request: web.BaseRequest, method: str, path: str, body: bytes
@@ -185,8 +209,8 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def running_rig(folder: Path, port: int = 0) -> AsyncIterator[Rig]:
-    """Start a recording API server and a gateway before it."""
+async def running_rig(folder: Path, port: int = 0, **more: Any) -> AsyncIterator[Rig]:
+    """Start a recording API server and a gateway before it. `more` are further settings."""
     api = RecordingApi()
     behind = web.ServerRunner(web.Server(api.handle, handler_cancellation=True), shutdown_timeout=0.2)
     await behind.setup()
@@ -194,7 +218,9 @@ async def running_rig(folder: Path, port: int = 0) -> AsyncIterator[Rig]:
     clients = folder / "clients"
     clients.mkdir(exist_ok=True)
     (clients / "automation").write_text(TOKEN)
-    settings = GatewaySettings(clients=clients, audit_file=folder / "audit.jsonl", admin_token="admin")
+    settings = GatewaySettings(
+        clients=clients, audit_file=folder / "audit.jsonl", admin_token="admin", **more
+    )
     server = Connection(f"http://127.0.0.1:{behind.addresses[0][1]}", token="of-the-gateway")
     gateway = build(settings, server, SystemClock())
     front = await start_front(gateway.front, "127.0.0.1", port, None)

@@ -1,0 +1,219 @@
+"""The kill switch reaches what is on its way: refuses what waits, names what was sent, cuts what streams."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from lab.core.clock import SystemClock
+from lab.gateway.admin import admin_app
+
+POD = "/api/v1/namespaces/shop/pods/worker-1"
+AUTH = {"Authorization": "Bearer secret-of-the-automation"}
+ON = {"killSwitch": "on", "by": "ann", "reason": "restarts too fast", "at": "2026-01-01T00:00:00Z"}
+
+
+@pytest.fixture
+async def client(rig: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a live gateway that watches its control ConfigMap, as the gateway's pod does."""
+    rig.api.control = {"mode": "live", "killSwitch": "off"}
+    rig.api.objects[POD] = {"kind": "Pod", "metadata": {"name": "worker-1", "namespace": "shop"}}
+    following = asyncio.create_task(rig.gateway.follow(SystemClock()))
+    await until(lambda: rig.api.watchers and rig.gateway.control.last.readable)
+    async with aiohttp.ClientSession(rig.url, headers=AUTH) as session:
+        yield session
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def until(condition: Any, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def hang(request: web.BaseRequest) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_mutation_whose_image_is_being_read_is_refused_at_once(
+    rig: Any, client: aiohttp.ClientSession
+) -> None:
+    rig.api.objects[POD] = hang
+    asked = asyncio.ensure_future(client.delete(POD))
+    await until(lambda: rig.api.seen)
+    engaged = time.monotonic()
+    rig.api.set_control(**ON)
+    async with await asked as answer:
+        assert answer.status == 403
+        message = (await answer.json())["message"]
+    assert time.monotonic() - engaged < 0.2
+    for part in ("ann", "restarts too fast", "2026-01-01T00:00:00Z", "lab kill-switch off"):
+        assert part in message
+    assert rig.api.mutations == []
+    (record,) = rig.records()
+    assert (record["decision"], record["code"]) == ("refused", 403)
+    assert "ann" in record["reason"]
+
+
+async def test_a_mutation_whose_body_is_still_coming_is_refused_at_once(
+    rig: Any, client: aiohttp.ClientSession
+) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"spec":'
+        await asyncio.sleep(30)
+        yield b"{}}"
+
+    asked = asyncio.ensure_future(client.patch(POD, data=slowly()))
+    await until(lambda: rig.gateway.front._passages._passages)
+    engaged = time.monotonic()
+    rig.api.set_control(**ON)
+    async with await asked as answer:
+        assert answer.status == 403
+    assert time.monotonic() - engaged < 0.2
+    assert rig.api.mutations == []
+    assert rig.records()[-1]["decision"] == "refused"
+
+
+async def test_a_mutation_that_was_sent_cannot_be_recalled_and_the_record_says_so(
+    rig: Any, client: aiohttp.ClientSession
+) -> None:
+    go_on = asyncio.Event()
+
+    async def answers_late(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "DELETE":
+            await go_on.wait()
+        return web.json_response({"kind": "Pod", "metadata": {"name": "worker-1"}})
+
+    rig.api.objects[POD] = answers_late
+    asked = asyncio.ensure_future(client.delete(POD))
+    await until(lambda: rig.api.mutations)
+    rig.api.set_control(**ON)
+    await until(lambda: rig.gateway.control.last.stopped)
+    go_on.set()
+    async with await asked as answer:
+        assert answer.status == 200
+    (record,) = rig.records()
+    assert (record["decision"], record["code"]) == ("allowed", 200)
+    assert "sent to the API server before the kill switch was engaged by ann" in record["reason"]
+    assert "could not be recalled" in record["reason"]
+
+
+async def test_an_open_stream_into_a_pod_is_cut(rig: Any, client: aiohttp.ClientSession) -> None:
+    ended = asyncio.Event()
+
+    async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_bytes(message.data)
+        ended.set()
+        return socket
+
+    rig.api.objects[f"{POD}/exec"] = echo
+    async with client.ws_connect(f"{POD}/exec?command=sh") as socket:
+        await socket.send_bytes(b"hello")
+        assert await socket.receive_bytes() == b"hello"
+        engaged = time.monotonic()
+        rig.api.set_control(**ON)
+        async with asyncio.timeout(5):
+            assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        assert time.monotonic() - engaged < 0.2
+        async with asyncio.timeout(5):
+            await ended.wait()
+    opened, cut = rig.records()
+    assert (opened["decision"], opened["code"]) == ("allowed", 101)
+    assert (cut["decision"], cut["code"], cut["subresource"]) == ("refused", 0, "exec")
+    assert "the stream was cut: the kill switch was engaged by ann" in cut["reason"]
+
+
+async def test_a_stream_through_a_proxy_is_cut_reads_go_on(rig: Any, client: aiohttp.ClientSession) -> None:
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    rig.api.objects[f"{POD}/proxy"] = endless
+    rig.api.may_end = asyncio.Event()
+    watch = await client.get("/api/v1/namespaces/shop/pods?watch=true")
+    async with client.post(f"{POD}/proxy") as answer:
+        assert await answer.content.readany() == b"first"
+        rig.api.set_control(**ON)
+        with pytest.raises(aiohttp.ClientError):
+            await answer.content.readany()
+    assert await watch.content.readline() == b'{"type":"ADDED"}\n'
+    rig.api.may_end.set()
+    assert await watch.content.readline() == b'{"type":"DELETED"}\n'
+    watch.close()
+
+
+async def test_a_deleted_or_unreadable_configmap_stops_what_waits(
+    rig: Any, client: aiohttp.ClientSession
+) -> None:
+    rig.api.objects[POD] = hang
+    asked = asyncio.ensure_future(client.delete(POD))
+    await until(lambda: rig.api.seen)
+    rig.api.set_control(mode="Live")
+    async with await asked as answer:
+        assert answer.status == 403
+        assert "counts as engaged" in (await answer.json())["message"]
+
+
+async def test_an_older_answer_does_not_undo_what_the_watch_said(rig: Any) -> None:
+    control = rig.gateway.control
+    rig.api.control = {"mode": "live"}
+    await control.read()
+    go_on = asyncio.Event()
+    inner = control._read_object
+
+    async def late(path: str) -> Any:
+        found = await inner(path)
+        await go_on.wait()
+        return found
+
+    control._read_object = late
+    reading = asyncio.ensure_future(control.read())
+    await asyncio.sleep(0)
+
+    async def event(_: str) -> AsyncIterator[dict[str, Any]]:
+        yield {"type": "MODIFIED", "object": {"data": {"mode": "live"} | ON}}
+
+    await control.follow(event)
+    go_on.set()
+    assert not (await reading).stopped
+    assert control.last.stopped
+
+
+async def test_a_button_can_engage_it(rig: Any, client: aiohttp.ClientSession) -> None:
+    runner = web.AppRunner(admin_app(rig.gateway.book, "admin", rig.gateway.switch))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/kill-switch"
+    body = {"on": True, "by": "ann", "reason": "demo"}
+    try:
+        async with aiohttp.ClientSession() as page:
+            assert (await page.post(url, json=body)).status == 401
+            headers = {"Authorization": "Bearer admin"}
+            for wrong in ([], {"on": "yes", "by": "ann"}, {"on": True}, {"on": True, "by": " "}):
+                assert (await page.post(url, json=wrong, headers=headers)).status == 400
+            assert (await page.post(url, data=b"{", headers=headers)).status == 400
+            assert rig.api.control["killSwitch"] == "off"
+            async with page.post(url, json=body, headers=headers) as answer:
+                said = await answer.json()
+            assert (said["killSwitch"], said["by"], said["reason"]) == ("on", "ann", "demo")
+            assert rig.api.control["killSwitch"] == "on"
+            assert (await client.delete(POD)).status == 403
+            async with page.post(url, json=body | {"on": False}, headers=headers) as answer:
+                assert (await answer.json())["killSwitch"] == "off"
+            assert (await client.delete(POD)).status == 200
+    finally:
+        await runner.cleanup()
