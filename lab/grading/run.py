@@ -3,17 +3,21 @@
 results/<run>/evidence/<group>/…    what happened, kept
               evidence/checks.json  every check's result
               grade.json            the grade
+
+An interrupted run leaves none of it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -80,10 +84,11 @@ def grade(
         )
         save(replace(found, automation=automation.name), evidence / group.id)
 
-    failures = _run_all(groups, one, parallel)
-    _note(failures, evidence, on_progress)
-    on_progress("checks", "judging")
-    checks = judge(exercise, evidence)
+    with _discarded_when_interrupted(folder):
+        failures = _run_all(groups, one, parallel)
+        _note(failures, evidence, on_progress)
+        on_progress("checks", "judging")
+        checks = judge(exercise, evidence)
     found = Grade(
         exercise=exercise.id,
         automation=automation.name,
@@ -97,6 +102,16 @@ def grade(
     )
     write_grade(found, folder)
     return found
+
+
+@contextmanager
+def _discarded_when_interrupted(folder: Path) -> Iterator[None]:
+    """Without a grade, what was collected is of no use: an interrupted run leaves no folder."""
+    try:
+        yield
+    except (KeyboardInterrupt, Cancelled):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _note(failures: Mapping[str, LabError], evidence: Path, on_progress: Progress) -> None:

@@ -63,6 +63,17 @@ def test_one_interrupted_group_ends_the_others() -> None:
     assert sorted(ended) == ["kill-switch", "live"]
 
 
+@pytest.mark.parametrize("interrupt", [Cancelled("interrupted"), KeyboardInterrupt()], ids=repr)
+def test_interrupted_run_leaves_no_folder(interrupt: BaseException, tmp_path: Path) -> None:
+    def judged(group: str, step: str) -> None:
+        if step == "judging":
+            raise interrupt
+
+    with pytest.raises(type(interrupt)):
+        grade(STUCK, PYTHON, bring_up=no_lab, seed=1, results=tmp_path, on_progress=judged)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_reference_passes_on_whole_labs(tmp_path: Path) -> None:
     from lab.engine.bringup import bring_up
