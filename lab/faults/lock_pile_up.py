@@ -39,6 +39,6 @@ class LockPileUp:
         if partition is None:
             await session.execute("LOCK TABLE shop.orders IN SHARE MODE")
         else:
-            await session.execute(
-                "SELECT partition FROM shop.partitions WHERE partition = %s FOR UPDATE", (partition,)
+            await session.execute(  # orders refer to the row, so FOR UPDATE would stop them as well
+                "SELECT partition FROM shop.partitions WHERE partition = %s FOR NO KEY UPDATE", (partition,)
             )

@@ -19,14 +19,15 @@ class Shop:
     def __init__(self, pods: Pods) -> None:
         self.pods = pods
         self.api: Pod
+        self.payments: Pod
         self.worker: Pod
 
     async def open(self) -> Shop:
-        payments, self.worker = await asyncio.gather(
+        self.payments, self.worker = await asyncio.gather(
             self.pods.start("lab.shop.payments", "payments-1"),
             self.pods.start("lab.shop.worker", "worker-a"),
         )
-        self.api = await self.pods.start("lab.shop.api", "api-1", PAYMENTS_URL=payments.base)
+        self.api = await self.pods.start("lab.shop.api", "api-1", PAYMENTS_URL=self.payments.base)
         await until(self.sells, "the shop sells")
         with psycopg.connect(self.pods.common["DATABASE_URL"], autocommit=True) as database:
             database.execute(

@@ -1,0 +1,85 @@
+"""Sessions that hold locks, or only look like it: their damage, their cure, and the death of their client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from shop_pods import Pods, until
+from test_faults_demonstration import BUSY, Shop
+
+
+def sessions(url: str, client: str) -> list[tuple[int, str]]:
+    with psycopg.connect(url, autocommit=True) as database:
+        return database.execute(
+            "SELECT pid, state FROM pg_stat_activity"
+            " WHERE application_name = %s AND datname = current_database()",
+            (client,),
+        ).fetchall()
+
+
+async def test_a_lock_makes_orders_fail_until_its_session_ends(
+    pods: Pods, faults_api: Any, database_url: str
+) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    [entry] = await faults.inject("lock-pile-up")
+    assert entry["target"] == {"kind": "Deployment", "namespace": "shop", "name": "db"}
+    [(pid, state)] = sessions(database_url, "psql")
+    assert state == "idle in transaction"
+    with psycopg.connect(database_url, autocommit=True) as database:
+
+        async def piles_up() -> bool:
+            if await shop.order() != 503:
+                return False
+            rows = database.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", (pid,)
+            ).fetchone()
+            return rows is not None
+
+        await until(piles_up, "orders fail")
+        database.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    await until(shop.sells, "without that session the shop sells")
+    await until(lambda: faults.state(entry["id"], "undone"), "the journal notices")
+    assert (await faults.entry(entry["id"]))["undoneBy"] == "repair"
+
+
+async def test_a_locked_partition_is_worked_on_by_nobody_and_death_of_the_injector_frees_it(
+    pods: Pods, faults_api: Any, database_url: str
+) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    [entry] = await faults.inject("lock-pile-up", parameters={"partition": BUSY})
+    await until(shop.late, "orders of the partition are late")
+    faults.pod.process.kill()
+    await faults.pod.process.wait()
+    await until(shop.sells, "the server has ended the session")
+    successor = await faults_api("faults-2")
+
+    async def again() -> bool:
+        return len(sessions(database_url, "psql")) == 1
+
+    await until(again, "the successor holds it again")
+    await successor.call("DELETE", f"faults/{entry['id']}")
+    assert sessions(database_url, "psql") == []
+    await until(shop.sells, "healed, the shop sells")
+
+
+async def test_a_long_report_harms_nobody_and_who_ends_it_is_seen(
+    pods: Pods, faults_api: Any, database_url: str
+) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    [entry] = await faults.inject("long-transaction")
+    assert entry["decoy"] is True
+    [(pid, state)] = sessions(database_url, "monthly-report")
+    assert state == "idle in transaction"
+    assert [await shop.order() for _ in range(5)] == [201] * 5
+    with psycopg.connect(database_url, autocommit=True) as database:
+        blocked = database.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", (pid,)
+        ).fetchone()
+        assert blocked == (0,)
+        database.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    await until(lambda: faults.state(entry["id"], "undone"), "the journal notices")
+    assert (await faults.entry(entry["id"]))["undoneBy"] == "repair"
