@@ -61,6 +61,7 @@ _LITERAL = re.compile(
 _PATH = re.compile(r"(?<![\w.])(request|namespaceObject)((?:\s*\.\s*\??\s*\w+)+)")
 _STEP = re.compile(r"\w+")
 _READS = re.compile(r"(?<![\w.])(?:request|object|oldObject|namespaceObject|params|variables)\b")
+_NAMES = re.compile(r"(?<![\w.])(?:request|object|oldObject|namespaceObject|params|variables\s*\.\s*\w+)\b")
 _READS_USER = re.compile(r"(?<![\w.])request\s*\.\s*userInfo\b")
 
 
@@ -84,6 +85,12 @@ def reads_user_only(text: str) -> bool:
     """Does an expression depend on nothing but who asks?"""
     code = _LITERAL.sub("", text)
     return len(_READS.findall(code)) == len(_READS_USER.findall(code))
+
+
+def names_read(text: str) -> set[str]:
+    """What an expression reads: roots such as `request`, and `variables.<name>` for each variable."""
+    code = _LITERAL.sub("", text)
+    return {re.sub(r"\s", "", name) for name in _NAMES.findall(code)}
 
 
 def _complaint(text: str, at: int, field: str) -> str:

@@ -189,7 +189,8 @@ def _message(validation: Validation, values: Mapping[str, Any], broken: Mapping[
     message = ""
     if validation.message_program is not None:
         try:
-            message = str(validation.message_program.evaluate(values, broken)).strip()
+            result = validation.message_program.evaluate(values, broken)
+            message = result.strip() if isinstance(result, str) else ""
         except ExpressionError:
             message = ""  # as upstream: the plain message stands in for it
     if len(message.encode()) > _LONGEST_MESSAGE or "\n" in message:
