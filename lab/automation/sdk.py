@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Mapping
+from threading import Event
 from typing import Any
 
 import requests
+import yaml
 
 Json = dict[str, Any]
 TIMEOUT = (2.0, 5.0)
+TRIES = 3
 _UNSET = "is not set: run this through lab run, or set it by hand"
 
 
@@ -46,6 +50,16 @@ class _Service:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
+    def _post(self, path: str, body: Json) -> Any:
+        """POST once in effect: when no answer comes it is sent again under the same Idempotency-Key."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        for _ in range(TRIES - 1):
+            try:
+                return self._call("POST", path, json=body, headers=headers)
+            except (requests.ConnectionError, requests.Timeout):
+                continue
+        return self._call("POST", path, json=body, headers=headers)
+
 
 class Pager(_Service):
     """The pager, as one actor. `by` is the name that incidents and posts show."""
@@ -60,11 +74,11 @@ class Pager(_Service):
 
     def acknowledge(self, incident: str) -> None:
         """Tell people that the automation works on it."""
-        self._call("POST", f"/api/v1/incidents/{incident}/acknowledge", json={"by": self._by})
+        self._post(f"/api/v1/incidents/{incident}/acknowledge", {"by": self._by})
 
     def note(self, incident: str, text: str) -> None:
         """Add a finding to the incident."""
-        self._call("POST", f"/api/v1/incidents/{incident}/notes", json={"by": self._by, "text": text})
+        self._post(f"/api/v1/incidents/{incident}/notes", {"by": self._by, "text": text})
 
     def action(self, incident: str, action: str, pod: str, reason: str, **more: str) -> None:
         """Record what was done to a pod of the shop (action `none`: decided to leave it alone).
@@ -73,18 +87,66 @@ class Pager(_Service):
         """
         target = {"kind": "Pod", "namespace": "shop", "name": pod}
         body = {"by": self._by, "action": action, "target": target, "reason": reason, **more}
-        self._call("POST", f"/api/v1/incidents/{incident}/actions", json=body)
+        self._post(f"/api/v1/incidents/{incident}/actions", body)
 
     def escalate(self, incident: str, summary: str, evidence: str) -> None:
         """Hand the incident over to a human, with what was found."""
         body = {"by": self._by, "summary": summary, "evidence": evidence}
-        self._call("POST", f"/api/v1/incidents/{incident}/escalations", json=body)
+        self._post(f"/api/v1/incidents/{incident}/escalations", body)
 
     def status(self, text: str, incident: str = "") -> None:
         """Post to the team channel."""
-        self._call(
-            "POST", "/api/v1/status", json={"by": self._by, "text": text, "incident": incident or None}
-        )
+        self._post("/api/v1/status", {"by": self._by, "text": text, "incident": incident or None})
+
+    def request_approval(
+        self,
+        verb: str,
+        resource: str,
+        name: str,
+        reason: str,
+        *,
+        restore_point: str = "",
+        incident: str = "",
+        group: str = "",
+        subresource: str = "",
+        namespace: str = "shop",
+    ) -> Json:
+        """Ask a human for one request to the Kubernetes API; the approval, most likely pending.
+
+        It is asked in the name that the gateway knows the program by. Asking the same again while it is
+        pending is the same request.
+        """
+        deed = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+        target = {"namespace": namespace, "name": name}
+        said = {"reason": reason, "restorePoint": restore_point, "incident": incident or None}
+        return dict(self._post("/api/v1/approvals", {"by": _actor()} | deed | target | said))
+
+    def wait_for_approval(self, approval: str, lab_minutes_to_wait: float = 20.0) -> Json:
+        """The approval as soon as it is decided, or as it is when the time is over: look at its status."""
+        rounds = max(1, round(lab_minutes_to_wait * 4))
+        for _ in range(rounds):
+            found = dict(self._call("GET", f"/api/v1/approvals/{approval}"))
+            if found["status"] != "pending":
+                break
+            Event().wait(lab_minutes(0.25))
+        return found
+
+    def dead_letter(self, summary: str, payload: Json, incident: str = "") -> Json:
+        """Give work up, with what it takes to do it once more; a person decides about it.
+
+        Giving the same work up again counts an attempt and makes no second letter.
+        """
+        body = {"by": self._by, "summary": summary, "payload": payload, "incident": incident or None}
+        return dict(self._post("/api/v1/dead-letters", body))
+
+    def replayed(self) -> list[Json]:
+        """Dead letters that a person gave back to this program: do the work, say `done`, or give it up again."""
+        query = {"status": "replayed", "by": self._by}
+        return list(self._call("GET", "/api/v1/dead-letters", params=query)["deadLetters"])
+
+    def done(self, letter: str) -> None:
+        """The work of a replayed dead letter is done."""
+        self._post(f"/api/v1/dead-letters/{letter}/done", {"by": self._by})
 
 
 class Prometheus(_Service):
@@ -118,6 +180,14 @@ def write_metrics(
     with os.fdopen(descriptor, "w") as stream:
         stream.writelines(lines)
     os.replace(temporary, os.path.join(directory, file_name))
+
+
+def _actor() -> str:
+    """The name that the gateway knows this program by: the user of its kubeconfig."""
+    with open(_variable("KUBECONFIG"), encoding="utf-8") as file:
+        found = yaml.safe_load(file)
+    contexts = {entry["name"]: entry["context"] for entry in found["contexts"]}
+    return str(contexts[found["current-context"]]["user"])
 
 
 def kube_client(incident: str = "", reason: str = "") -> Any:
