@@ -36,7 +36,14 @@ RESERVED_ENV = frozenset(
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_KEYS = ("apiVersion", "kind", "name", "runtime", "entrypoint", "args", "every", "env")
+_KEYS = ("apiVersion", "kind", "name", "runtime", "entrypoint", "args", "every", "env", "shadowReads")
+
+
+class ShadowReads(StrEnum):
+    """What reads show while the automation is in shadow."""
+
+    STORED = "stored"  # what is there
+    INTENDED = "intended"  # what would be there, had it acted
 
 
 class Runtime(StrEnum):
@@ -50,7 +57,8 @@ class Runtime(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Automation:
     """A candidate's program. entrypoint: a path inside the workspace. every: real seconds between two runs of
-    a playbook (ansible only, 0.2 to 3600). env: constants added to the program's environment."""
+    a playbook (ansible only, 0.2 to 3600). env: constants added to the program's environment.
+    shadow_reads: what its reads show in shadow."""
 
     name: str
     runtime: Runtime
@@ -58,6 +66,7 @@ class Automation:
     args: tuple[str, ...] = ()
     every: float = 2.0
     env: Mapping[str, str] = field(default_factory=dict)
+    shadow_reads: ShadowReads = ShadowReads.STORED
 
 
 def load_automation(workspace: Path) -> Automation:
@@ -94,7 +103,7 @@ def parse_automation(document: Any) -> tuple[Automation | None, list[str]]:
     values: dict[str, Any] = {}
     for key, check in _FIELDS.items():
         try:
-            values[key] = check(document.get(key))
+            values[_FIELD_OF.get(key, key)] = check(document.get(key))
         except ValueError as error:
             problems.append(f"{key} {error}")
     return (Automation(**values) if not problems else None), problems
@@ -161,6 +170,14 @@ def _env(value: Any) -> dict[str, str]:
     return {name: _text(item) for name, item in value.items()}
 
 
+def _shadow_reads(value: Any) -> ShadowReads:
+    if value is None:
+        return ShadowReads.STORED
+    if not isinstance(value, str) or value not in list(ShadowReads):
+        raise ValueError(f"must be one of {', '.join(ShadowReads)}, not {value!r}")
+    return ShadowReads(value)
+
+
 _FIELDS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "runtime": _runtime,
@@ -168,7 +185,9 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "args": _args,
     "every": _every,
     "env": _env,
+    "shadowReads": _shadow_reads,
 }
+_FIELD_OF = {"shadowReads": "shadow_reads"}
 
 
 def _is_scalar(value: Any) -> bool:

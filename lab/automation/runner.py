@@ -17,7 +17,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from lab.automation.manifest import Automation
+from lab.automation.intended import intended_kubeconfig
+from lab.automation.manifest import Automation, ShadowReads
 from lab.automation.package import unpack
 from lab.automation.processes import become_subreaper
 from lab.automation.supervisor import Places, Supervisor, environment
@@ -103,6 +104,9 @@ def main() -> int:
         if not source.is_dir():
             raise ConfigError(f"there is no workspace at {source}", hint="lab run packages and sends it")
         automation = unpack(source, places.workspace)
+        if automation.shadow_reads is ShadowReads.INTENDED:
+            shown = intended_kubeconfig(Path(given.get("KUBECONFIG", "")), places.home / "kubeconfig")
+            given["KUBECONFIG"] = str(shown)
         asyncio.run(serve(automation, places, given))
     except ConfigError as error:
         log(f"[runner] {error.message}")

@@ -52,6 +52,7 @@ class Gateway:
     ledger: Ledger
     switch: KillSwitch
     approvals: Approvals
+    intents: Intents
 
     def ready(self) -> bool:
         """Can it serve automations: is the control state readable, and is any client known?"""
@@ -118,7 +119,7 @@ def build(settings: GatewaySettings, connection: Connection, clock: Clock) -> Ga
     control.on_stop, passages.on_cut = passages.stop, audit.cut
     switch = KillSwitch(upstream, control, control.path, clock)
     front = Front(chain, control, passages, clock)
-    return Gateway(front, control, clients, book, measures, upstream, ledger, switch, approvals)
+    return Gateway(front, control, clients, book, measures, upstream, ledger, switch, approvals, intents)
 
 
 async def main() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from lab.core.view import INTENDED_PATH
 from lab.kube.request import RequestInfo, parse_request
 from lab.kube.status import bad_request, method_not_allowed
 
@@ -17,7 +18,7 @@ READ_METHODS = frozenset({"GET", "HEAD"})
 PREFIXES = frozenset({"watch", "proxy"})
 """Path prefixes of old API versions that stand before the resource; only reads may use them."""
 
-INTENDED = ("view", "intended")
+INTENDED = tuple(INTENDED_PATH.strip("/").split("/"))
 """Path segments before every other that ask for the view of lab.gateway.view. They do not go upstream."""
 
 REVIEWS = {
@@ -112,7 +113,7 @@ def read_target(method: str, raw_target: str) -> Target:
     intended = tuple(segments[:2]) == INTENDED
     if intended:
         segments = segments[2:]
-    pairs = _pairs(raw_query)
+    pairs = read_pairs(raw_query)
     first: dict[str, str] = {}
     for key, value in pairs:
         first.setdefault(key, value)
@@ -138,7 +139,8 @@ def _segments(raw_path: str) -> list[str]:
     return segments
 
 
-def _pairs(raw_query: str) -> Pairs:
+def read_pairs(raw_query: str) -> Pairs:
+    """The decoded parameters of a query, in order. Raises StatusError 400."""
     try:
         pairs = parse_qsl(raw_query, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PAIRS)
     except ValueError as error:

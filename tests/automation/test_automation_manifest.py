@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.automation.intended import intended_kubeconfig
 from lab.automation.manifest import Runtime, load_automation, parse_automation
 from lab.errors import ConfigError
+from lab.kube.kubeconfig import load_kubeconfig, write_kubeconfig
 
 GOOD = {
     "apiVersion": "toil-lab/v1",
@@ -39,14 +41,45 @@ def test_every_problem_is_reported() -> None:
             "args": "no",
             "every": 0,
             "env": {"PATH": "/x"},
+            "shadowReads": "wished",
             "extra": 1,
         }
     )
     assert automation is None
     text = "\n".join(problems)
-    assert len(problems) == 9
-    for part in ("'extra'", "apiVersion", "kind", "name", "perl", "entrypoint", "args", "every", "PATH"):
+    assert len(problems) == 10
+    for part in (
+        "'extra'",
+        "apiVersion",
+        "kind",
+        "name",
+        "perl",
+        "entrypoint",
+        "args",
+        "every",
+        "PATH",
+        "shadowReads",
+    ):
         assert part in text
+
+
+def test_reads_show_what_is_stored_unless_asked() -> None:
+    for given, wanted in (({}, "stored"), ({"shadowReads": "intended"}, "intended")):
+        automation, problems = parse_automation(GOOD | given)
+        assert problems == []
+        assert automation is not None
+        assert automation.shadow_reads == wanted
+
+
+def test_the_intended_view_is_part_of_the_server_s_address(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_kubeconfig(source, "https://127.0.0.1:8443", b"ca", "token", namespace="shop")
+    shown = load_kubeconfig(intended_kubeconfig(source, target))
+    assert (shown.server, shown.token) == ("https://127.0.0.1:8443/view/intended", "token")
+    assert target.stat().st_mode & 0o077 == 0
+    source.write_text("clusters: 3")
+    with pytest.raises(ConfigError, match="kubeconfig"):
+        intended_kubeconfig(source, target)
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 3])

@@ -109,7 +109,8 @@ async def rehearse(client: aiohttp.ClientSession, path: str) -> None:
         ("PATCH", "/apis/apps/v1/namespaces/shop/deployments/w", Risk.DISRUPTIVE),
         ("PUT", "/apis/apps/v1/namespaces/shop/deployments/w/scale", Risk.DISRUPTIVE),
         ("DELETE", "/apis/apps/v1/namespaces/shop/deployments/w", Risk.IRREVERSIBLE),
-        ("PATCH", CONFIG, Risk.REVERSIBLE), ("PATCH", "/apis/batch/v1/namespaces/shop/cronjobs/b", Risk.REVERSIBLE),
+        ("PATCH", CONFIG, Risk.REVERSIBLE),
+        ("PATCH", "/apis/batch/v1/namespaces/shop/cronjobs/b", Risk.REVERSIBLE),
         ("DELETE", CLAIM, Risk.IRREVERSIBLE), ("POST", f"{POD}/exec", Risk.IRREVERSIBLE),
         ("PATCH", "/apis/example.com/v1/things/one", Risk.IRREVERSIBLE),
         ("POST", "/api/v1/namespaces/shop/serviceaccounts/a/token", Risk.IRREVERSIBLE),
@@ -141,7 +142,8 @@ def test_rules_come_first_and_the_first_that_matches_wins() -> None:
     [
         ("{", "not JSON"), ("[]", "not a JSON object"), ('{"enforced": true}', "unknown key"),
         ('{"enforce": "yes"}', "true or false"), ('{"rules": {}}', "must be a list"),
-        ('{"rules": [{"class": "risky"}]}', "must be one of"), ('{"rules": [{"class": ["x"]}]}', "of strings"),
+        ('{"rules": [{"class": "risky"}]}', "must be one of"),
+        ('{"rules": [{"class": ["x"]}]}', "of strings"),
         ('{"rules": [{"verbs": "delete", "class": "reversible"}]}', "unknown key"),
     ],
 )  # fmt: skip
