@@ -67,6 +67,30 @@ def test_times_quantities_numbers_or_texts_and_inlined_sources() -> None:
     }
 
 
+def test_what_is_inlined_twice() -> None:
+    rule = field(1, b"apps") + field(2, b"v1") + field(3, b"deployments") + field(4, b"*")
+    named = field(1, b"web") + field(2, field(1, b"CREATE") + field(1, b"UPDATE") + field(2, rule))
+    spec = field(2, field(3, named)) + field(3, field(1, b"true")) + field(4, b"Fail")
+    raw = field(1, field(1, b"p")) + field(2, spec)
+    body = envelope("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", raw)
+    assert decode_object(body)["spec"] == {
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "resourceNames": ["web"],
+                    "operations": ["CREATE", "UPDATE"],
+                    "apiGroups": ["apps"],
+                    "apiVersions": ["v1"],
+                    "resources": ["deployments"],
+                    "scope": "*",
+                }
+            ]
+        },
+        "validations": [{"expression": "true"}],
+        "failurePolicy": "Fail",
+    }
+
+
 def test_negative_numbers_and_empty_map_values() -> None:
     raw = field(1, field(1, b"x")) + field(2, field(1, b"key"))
     assert decode_object(envelope("v1", "ConfigMap", raw))["data"] == {"key": ""}

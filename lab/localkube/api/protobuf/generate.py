@@ -78,11 +78,23 @@ def fit(message: str, fields: Fields, messages: Mapping[str, Fields]) -> Fields:
         known = names.get(name.lower())
         if known is not None:
             out[number] = (known, kind, flag)
-        elif kind in messages and kind not in _SPECIAL and not flag:
-            inner = [field[0].lower() for field in messages[kind].values()]
-            if sum(name in names for name in inner) * 2 > len(inner):
-                out[number] = (name, kind, "i")
+        elif not flag and _is_inlined(kind, names, messages):
+            out[number] = (name, kind, "i")
     return out
+
+
+def _is_inlined(
+    kind: str, names: Mapping[str, str], messages: Mapping[str, Fields], deep: bool = False
+) -> bool:
+    """Are most fields of a message, inlined ones of its own included, fields of the one around it?"""
+    if kind not in messages or kind in _SPECIAL:
+        return False
+    fields = messages[kind].values()
+    known = [
+        name.lower() in names or (not deep and not flag and _is_inlined(inner, names, messages, True))
+        for name, inner, flag in fields
+    ]
+    return sum(known) * 2 > len(known)
 
 
 def roots() -> dict[str, str]:
