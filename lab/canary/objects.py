@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from lab.canary.services import BY
-from lab.canary.status import Reach, Status
+from lab.canary.status import CONTROL, NAMESPACE, PLAN, STATUS, Reach, Status
 from lab.core.audit import Mode
 from lab.core.canary import percent_text
 from lab.core.clock import rfc3339
@@ -23,8 +23,6 @@ from lab.kube.client import KubeClient
 from lab.kube.objects import KubeObject
 from lab.kube.status import StatusError
 
-NAMESPACE = "lab-system"
-PLAN, STATUS, CONTROL = "canary-plan", "canary-status", "automation-control"
 DEFAULT_PERCENT = 10.0
 
 

@@ -14,6 +14,10 @@ from lab.core.audit import Mode
 from lab.core.canary import CanaryPlan, percent_text, read_plan
 from lab.core.clock import parse_rfc3339, rfc3339
 
+NAMESPACE = "lab-system"
+PLAN, STATUS, CONTROL = "canary-plan", "canary-status", "automation-control"
+"""ConfigMaps: what people ask for, this document, and what the gateway reads."""
+
 KEPT_HISTORY = 100
 KEPT_ITEMS = 200
 KEPT_POSTS = 50

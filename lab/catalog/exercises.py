@@ -7,12 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.core.canary import CanaryPlan, read_plan
 from lab.core.exercise import (
     Allowed,
     ControlStep,
     Exercise,
     FaultStep,
     Group,
+    ShadowThresholds,
     Span,
     Toil,
 )
@@ -62,6 +64,11 @@ def load_exercise(folder: Path) -> Exercise:
     path = folder / FILE_NAME
     written = read(path, WrittenExercise)
     problems = _problems(folder, written)
+    canary: CanaryPlan | None = None
+    try:
+        canary = read_plan(written.canary) if written.canary is not None else None
+    except ConfigError as error:
+        problems += [f"canary: {text}" for text in error.problems]
     if problems:
         raise ConfigError(f"{path} is not valid", [f"{folder.name}: {text}" for text in problems])
     return Exercise(
@@ -76,6 +83,8 @@ def load_exercise(folder: Path) -> Exercise:
         groups=tuple(_group(group) for group in written.groups),
         folder=folder,
         pass_points=written.pass_points,
+        canary=canary,
+        shadow=ShadowThresholds(**written.shadow.model_dump()),
     )
 
 

@@ -79,6 +79,16 @@ class WrittenAllowed(_Written):
     name: Line = "*"
 
 
+class WrittenShadow(_Written):
+    """What a shadow run must show before the automation is promoted."""
+
+    min_hangs: Annotated[int, Field(ge=1, le=100)] = 1
+    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.9
+    max_false_actions: Annotated[int, Field(ge=0, le=1000)] = 0
+    max_at_once: Annotated[int, Field(ge=1, le=1000)] = 2
+    min_earlier_lab_minutes: Annotated[float, Field(ge=-600, le=600)] | None = None
+
+
 class WrittenExercise(_Written):
     """exercise.yaml."""
 
@@ -94,6 +104,8 @@ class WrittenExercise(_Written):
     allowed: Annotated[list[WrittenAllowed], Field(min_length=1)]
     groups: Annotated[list[WrittenGroup], Field(min_length=1)]
     pass_points: Annotated[float, Field(ge=0, le=100)] = 80.0
+    canary: dict[str, Any] | None = None
+    shadow: WrittenShadow = WrittenShadow()
 
 
 class WrittenEdit(_Written):

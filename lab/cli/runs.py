@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lab import catalog
 from lab.automation.manifest import Automation
+from lab.catalog.canary import default_canary
 from lab.cli import workspaces
 from lab.cli.options import DEFAULT_NAME, Json, Name, who
 from lab.cli.output import OUTPUT
 from lab.core.audit import Mode
+from lab.core.canary import CanaryPlan, percent_text, read_steps
+from lab.core.places import data_root
 from lab.engine import lab as labs
 from lab.engine.program import early_end, last_words
+from lab.errors import UsageError
 
 HOW_TO_WATCH = "kubectl -n automation logs -f deploy/automation"
 
@@ -40,15 +45,19 @@ def run(
         str, typer.Argument(help="A folder or an exercise you started; the only one if left out.")
     ] = "",
     mode: Annotated[
-        Mode, typer.Option("--mode", help="shadow: dry runs only. live: for real.")
+        Mode, typer.Option("--mode", help="shadow: dry runs only. canary: a share for real. live: for real.")
     ] = Mode.SHADOW,
+    steps: Annotated[
+        str, typer.Option("--steps", help="Of a canary: percent of the targets, such as 10,50,100.")
+    ] = "",
     name: Name = DEFAULT_NAME,
     json: Json = False,
 ) -> None:
-    """Start your automation as a pod, in shadow or live mode. All its writes go through the gateway."""
+    """Start your automation as a pod, in shadow, canary or live mode. Its writes go through the gateway."""
     folder = workspaces.resolve(workspace)
+    plan = _plan(folder, mode, steps)
     lab = labs.open_lab(name)
-    automation = lab.run_automation(folder, mode, by=who())
+    automation = lab.run_automation(folder, mode, by=who(), canary=plan)
     ended = early_end(lab)
     if ended is not None:
         why = f" ({ended.last_reason})" if ended.last_reason else ""
@@ -61,6 +70,11 @@ def run(
     elif mode is Mode.SHADOW:
         OUTPUT.text(_running(automation, mode, folder))
         OUTPUT.next_step(HOW_TO_WATCH, "lab shadow-report")
+    elif plan is not None:
+        OUTPUT.text(_running(automation, mode, folder))
+        shares = ", ".join(f"{percent_text(step)} %" for step in plan.steps)
+        OUTPUT.say(f"  steps: {shares}; each is judged by {len(plan.analysis)} metrics")
+        OUTPUT.next_step("lab canary", "lab canary abort", "lab kill-switch on")
     else:
         OUTPUT.text(_running(automation, mode, folder))
         OUTPUT.next_step(HOW_TO_WATCH, "lab ledger", "lab kill-switch on")
@@ -69,9 +83,21 @@ def run(
             "automation": automation.name,
             "mode": mode.value,
             "workspace": str(folder),
+            "canary": plan and plan.as_dict(),
             "ended": ended and asdict(ended),
         }
     )
+
+
+def _plan(folder: Path, mode: Mode, steps: str) -> CanaryPlan | None:
+    """The canary's plan: that of the exercise which the workspace is named after, else the lab's own."""
+    if mode is not Mode.CANARY:
+        if steps:
+            raise UsageError("--steps belongs to --mode canary")
+        return None
+    known = (data_root() / "exercises" / folder.name / "exercise.yaml").is_file()
+    plan = (catalog.exercise(folder.name).canary if known else None) or default_canary()
+    return replace(plan, steps=read_steps(steps)) if steps else plan
 
 
 def _running(automation: Automation, mode: Mode, folder: Path) -> str:

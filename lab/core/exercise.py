@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.core.audit import Mode
+from lab.core.canary import CanaryPlan
 from lab.core.seed import stream
 
 
@@ -98,9 +99,26 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowThresholds:
+    """What a shadow run must show before the automation is promoted.
+
+    min_hangs: real hangs that happened. min_agreement: share of them that an intent names, 0 to 1.
+    max_false_actions: intents that name something healthy. max_at_once: workers that its intents would have
+    had down together. min_earlier_lab_minutes: how much earlier than the human, in the median; None for no
+    such demand.
+    """
+
+    min_hangs: int = 1
+    min_agreement: float = 0.9
+    max_false_actions: int = 0
+    max_at_once: int = 2
+    min_earlier_lab_minutes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exercise:
     """One folder of exercises/. minutes: how long a candidate needs. pass_points: what the references reach
-    at least, of 100. level: 1 (first) to 5."""
+    at least, of 100. level: 1 (first) to 5. canary: its plan, None for the lab's own."""
 
     id: str
     title: str
@@ -113,6 +131,8 @@ class Exercise:
     groups: tuple[Group, ...]
     folder: Path
     pass_points: float = 80.0
+    canary: CanaryPlan | None = None
+    shadow: ShadowThresholds = ShadowThresholds()
 
     def group(self, identity: str) -> Group:
         """The group of that id. Raises KeyError."""

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from lab.automation.manifest import Automation
 from lab.automation.package import package
 from lab.core import interrupt
 from lab.core.audit import Mode
+from lab.core.canary import CanaryPlan
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import state_home
 from lab.engine.clients import FaultsClient, GatewayClient, PagerClient, wait_until
@@ -185,9 +186,11 @@ class Lab:
         return self.kube.config_map("lab-system", "automation-control")
 
     def set_mode(self, mode: Mode, by: str = "lab", reason: str = "") -> None:
-        """Trust the automation this far from now on."""
-        since = rfc3339(SystemClock().now())
-        self._set_control({"mode": mode.value, "modeSince": since}, by, reason)
+        """Trust the automation this far from now on. A canary begins with nothing: its steps widen it."""
+        change = {"mode": mode.value, "modeSince": rfc3339(SystemClock().now())}
+        if mode is Mode.CANARY:
+            change["canaryPercent"] = "0"
+        self._set_control(change, by, reason)
 
     def set_kill_switch(self, on: bool, by: str = "lab", reason: str = "") -> None:
         """Stop every mutation of the automation, or let them through again."""
@@ -197,8 +200,12 @@ class Lab:
         said = {"by": by, "reason": reason, "at": rfc3339(SystemClock().now())}
         self.kube.merge_config_map("lab-system", "automation-control", change | said)
 
-    def run_automation(self, workspace: Path, mode: Mode, *, by: str = "lab") -> Automation:
+    def run_automation(
+        self, workspace: Path, mode: Mode, *, by: str = "lab", canary: CanaryPlan | None = None
+    ) -> Automation:
         """Package a workspace, set the mode and start its program as a pod; return when it is ready.
+
+        canary: the plan by which a canary widens; without one it stays at no target at all.
 
         Raises ConfigError for a broken workspace, DeadlineExceeded when the pod does not become ready.
         """
@@ -207,6 +214,8 @@ class Lab:
         self.kube.put_config_map("automation", "workspace", *content)
         self.set_mode(mode, by, f"run {automation.name} in {mode.value} mode")
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        if mode is Mode.CANARY and canary is not None:
+            self._start_canary(replace(canary, workspace_digest=digest, automation=automation.name, by=by))
         template = {"metadata": {"annotations": {"toil-lab/workspace": digest}}}
         self.kube.patch_deployment(
             "automation", "automation", {"spec": {"replicas": 1, "template": template}}
@@ -217,6 +226,11 @@ class Lab:
                 hint="lab logs automation shows what it printed",
             )
         return automation
+
+    def _start_canary(self, plan: CanaryPlan) -> None:
+        from lab.engine.canary import start, wait_begun
+
+        wait_begun(self, start(self, plan))
 
     def stop_automation(self) -> None:
         """Scale the automation to nothing and return when its pod is gone."""
