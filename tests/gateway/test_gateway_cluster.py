@@ -165,9 +165,12 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         server = f"https://127.0.0.1:{runner.addresses[0][1]}"
         kubeconfig = tmp_path / "kubeconfig"
         write_kubeconfig(kubeconfig, server, authority.cert_pem, "token-of-the-automation", namespace="shop")
+        following = asyncio.create_task(gateway.follow(SystemClock()))
         try:
             yield Stage(kube, gateway, kubeconfig)
         finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await runner.cleanup()
             await gateway.close()
 
@@ -259,3 +262,51 @@ async def test_a_watch_through_the_gateway_sees_the_cluster_change(stage: Stage)
         await watch.aclose()  # type: ignore[attr-defined]
         await changing
     assert {"x": "y"} in seen
+
+
+async def test_every_way_to_engage_the_switch_reaches_the_gateway_at_once(stage: Stage) -> None:
+    """The ConfigMap is watched with the gateway's own rights, and its button writes with them."""
+    control, seconds = stage.gateway.control, []
+    await stage.settled()
+    for by in ("ann", "bob", "eve"):
+        engaged = asyncio.get_running_loop().time()
+        await stage.control(killSwitch="on", by=by)
+        async with asyncio.timeout(5):
+            while not (control.last.stopped and control.last.by == by):
+                await asyncio.sleep(0.001)
+        seconds.append(asyncio.get_running_loop().time() - engaged)
+        await stage.control(killSwitch="off")
+        async with asyncio.timeout(5):
+            while control.last.stopped:
+                await asyncio.sleep(0.001)
+    assert sorted(seconds)[1] < 0.2, seconds
+    state = await stage.gateway.switch.set({"on": True, "by": "the page", "reason": "demo"})
+    assert (state.stopped, state.by) == (True, "the page")
+    found = await stage.kube.get("configmaps", "automation-control", "lab-system")
+    assert (found["data"]["killSwitch"], found["data"]["mode"]) == ("on", "shadow")
+
+
+async def test_kubectl_meets_budgets_and_is_shown_what_it_intended(stage: Stage) -> None:
+    binaries = kubectls()
+    if not binaries:
+        pytest.skip("no kubectl here")
+    before = await stage.settled()
+    pod = next(name for name in before if name.startswith("pods/"))
+    code, out = await stage.kubectl(binaries[-1], "delete", pod, "--wait=false")
+    assert code == 0, out
+    server = load_kubeconfig(stage.kubeconfig).server
+    code, out = await stage.kubectl(
+        binaries[-1], "get", "pods", "-o", "name", "-s", f"{server}/view/intended"
+    )
+    assert code == 0, out
+    assert len(out.split()) == 1
+    assert pod.replace("pods/", "pod/") not in out
+    budgets = {"enforce": True, "shareOfWorkload": 0.5}
+    await stage.control(mode="live", budgets=json.dumps(budgets))
+    code, out = await stage.kubectl(binaries[-1], "scale", "deployment/worker", "--replicas=0")
+    assert code == 1
+    assert "2 of 2 pods of deployments shop/worker would be away" in out
+    code, out = await stage.kubectl(binaries[-1], "scale", "deployment/worker", "--replicas=1")
+    assert code == 0, out
+    found = await stage.kube.get("deployments", "worker", "shop")
+    assert found["spec"]["replicas"] == 1
