@@ -36,7 +36,8 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = folder / "home"
-        self.env = {**os.environ, "LAB_HOME": str(self.home)}
+        self.results = folder / "results"
+        self.env = {**os.environ, "LAB_HOME": str(self.home), "LAB_RESULTS": str(self.results)}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin a command in a process group of its own, as a shell does."""
@@ -83,6 +84,10 @@ class Bench:
 
     def cluster_pid(self, name: str = "lab") -> int:
         return int(json.loads((self.home / "labs" / name / "provider.json").read_text())["pid"])
+
+    def runs(self) -> list[str]:
+        """Folders of graded runs."""
+        return os.listdir(self.results) if self.results.is_dir() else []
 
     def processes(self) -> list[str]:
         """Every process that has this bench's folder in its command line, current folder or open files."""

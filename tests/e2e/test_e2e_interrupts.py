@@ -8,9 +8,19 @@ import socket
 
 import psutil
 import pytest
-from e2e_bench import Bench, until
+from e2e_bench import Bench, Ran, until
+
+from lab.core.places import data_root
 
 pytestmark = pytest.mark.slow
+
+
+STARTER = str(data_root() / "exercises" / "stuck-workers" / "starter")
+
+
+def failed(ran: Ran) -> list[str]:
+    """Ids of the checks that failed."""
+    return [check["id"] for check in ran.data["checks"] if check["verdict"] == "fail"]
 
 
 def ports_of(block: str) -> list[str]:
@@ -57,6 +67,30 @@ def test_an_interrupted_grade_takes_its_labs_along(bench: Bench):
     assert "Traceback" not in ran.err
     assert bench.left() == []
     assert temporary() - before == set()
+
+
+def test_a_grade_interrupted_while_it_collects_evidence_leaves_nothing(bench: Bench):
+    before = temporary()
+    arguments = ("grade", "stuck-workers", "--solution", "python", "--hour", "20s")
+    ran = bench.interrupt(signal.SIGINT, "shadow: collecting evidence", *arguments)  # while others still run
+    assert ran.code == 130, ran.err
+    assert "Traceback" not in ran.err
+    assert bench.left() == []
+    assert bench.runs() == []
+    assert temporary() - before == set()
+
+
+def test_two_grades_at_once_get_their_own_verdicts(bench: Bench):
+    right = bench.start("grade", "stuck-workers", "--solution", "python", "--group", "shadow", "--json")
+    wrong = bench.start("grade", "stuck-workers", STARTER, "--group", "shadow", "--json")
+    good, bad = bench.end(right), bench.end(wrong)
+    assert good.code == 0, good.err
+    assert bad.code == 1, bad.err
+    assert failed(good) == []
+    assert failed(bad) == ["shadow.named-nothing-else"]
+    assert good.data["run"] != bad.data["run"]
+    assert sorted(bench.runs()) == sorted((good.data["run"], bad.data["run"]))
+    assert bench.left() == []
 
 
 def test_labs_of_a_killed_grade_are_removed_by_the_next_command(bench: Bench):
