@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from lab.core.clock import TimeScale
-from lab.core.fault import Family, FaultSpec
-from lab.faults.rows import ROWS
-from lab.faults.scrape_target import APP, LEASE_LAB_MINUTES, METRIC, SCRAPE, SHARE
+from lab.faults.monitoring import APP, METRIC, SCRAPE, SHARE, MonitoringFault, monitoring_spec
 
 
-class FrozenMetrics:
+class FrozenMetrics(MonitoringFault):
     """Every answer is the first one after the fault began, with new timestamps."""
 
-    medium = ROWS
     part = SCRAPE
-    spec = FaultSpec(
+    spec = monitoring_spec(
         "frozen-metrics",
         "Series keep the value that they had when the fault began; they look new, and up stays 1.",
-        (APP, SHARE, METRIC),
-        family=Family.MONITORING,
-        lease_lab_minutes=LEASE_LAB_MINUTES,
+        APP,
+        SHARE,
+        METRIC,
         on="app",
     )
-
-    def row(self, parameters: Mapping[str, Any], scale: TimeScale) -> Mapping[str, Any]:
-        """The parameters as they are; none is a span."""
-        return dict(parameters)

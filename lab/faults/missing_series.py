@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from lab.core.clock import TimeScale
-from lab.core.fault import Family, FaultSpec
-from lab.faults.rows import ROWS
-from lab.faults.scrape_target import APP, LEASE_LAB_MINUTES, METRIC, SCRAPE, SHARE
+from lab.faults.monitoring import APP, METRIC, SCRAPE, SHARE, MonitoringFault, monitoring_spec
 
 
-class MissingSeries:
+class MissingSeries(MonitoringFault):
     """The targets answer, without the series of a pattern: by default those that the queue alert reads."""
 
-    medium = ROWS
     part = SCRAPE
-    spec = FaultSpec(
+    spec = monitoring_spec(
         "missing-series",
         "Series whose name matches a pattern are left out of the scrapes; up stays 1.",
-        (replace(METRIC, default="shop_queue_*"), APP, SHARE),
-        family=Family.MONITORING,
-        lease_lab_minutes=LEASE_LAB_MINUTES,
+        replace(METRIC, default="shop_queue_*"),
+        APP,
+        SHARE,
         on="metric",
     )
-
-    def row(self, parameters: Mapping[str, Any], scale: TimeScale) -> Mapping[str, Any]:
-        """The parameters as they are; none is a span."""
-        return dict(parameters)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lab.core.fault import FaultSpec
+from lab.faults.alert_storm import AlertStorm
 from lab.faults.automation_twice import AutomationTwice
 from lab.faults.bad_config import BadConfig
 from lab.faults.bad_release import BadRelease
@@ -13,17 +14,23 @@ from lab.faults.crash_loop import CrashLoop
 from lab.faults.dependency_errors import DependencyErrors
 from lab.faults.dependency_hang import DependencyHang
 from lab.faults.dependency_latency import DependencyLatency
+from lab.faults.duplicate_notifications import DuplicateNotifications
+from lab.faults.flapping_alert import FlappingAlert
 from lab.faults.frozen_metrics import FrozenMetrics
 from lab.faults.hung_workers import HungWorkers
+from lab.faults.late_notifications import LateNotifications
 from lab.faults.lock_pile_up import LockPileUp
 from lab.faults.long_transaction import LongTransaction
 from lab.faults.medium import Fault
 from lab.faults.missing_series import MissingSeries
+from lab.faults.never_resolves import NeverResolves
+from lab.faults.refired_alerts import RefiredAlerts
 from lab.faults.scrape_gap import ScrapeGap
 from lab.faults.scrape_lag import ScrapeLag
 from lab.faults.slow_recovery import SlowRecovery
 from lab.faults.slow_start import SlowStart
 from lab.faults.slow_worker import SlowWorker
+from lab.faults.truncated_notifications import TruncatedNotifications
 
 _ALL: tuple[Fault, ...] = (
     HungWorkers(),
@@ -48,6 +55,13 @@ _ALL: tuple[Fault, ...] = (
     ScrapeLag(),
     FrozenMetrics(),
     MissingSeries(),
+    DuplicateNotifications(),
+    LateNotifications(),
+    RefiredAlerts(),
+    TruncatedNotifications(),
+    AlertStorm(),
+    FlappingAlert(),
+    NeverResolves(),
 )
 
 FAULTS: Mapping[str, Fault] = MappingProxyType({fault.spec.name: fault for fault in _ALL})

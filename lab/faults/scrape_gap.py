@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from lab.core.clock import TimeScale
-from lab.core.fault import Family, FaultSpec, Parameter, ParameterType
-from lab.faults.rows import ROWS
-from lab.faults.scrape_target import APP, LEASE_LAB_MINUTES, SCRAPE, SHARE
+from lab.faults.monitoring import APP, SCRAPE, SHARE, MonitoringFault, monitoring_spec, ratio
 
 
-class ScrapeGap:
+class ScrapeGap(MonitoringFault):
     """`up` is 0 and the targets' series end, while the targets work."""
 
-    medium = ROWS
     part = SCRAPE
-    spec = FaultSpec(
+    spec = monitoring_spec(
         "scrape-gap",
         "Prometheus' scrapes fail: up is 0 and the series end, while the targets work.",
-        (
-            APP,
-            SHARE,
-            Parameter(
-                "probability",
-                ParameterType.NUMBER,
-                "How likely each single scrape fails.",
-                default=1.0,
-                unit="ratio",
-                minimum=0,
-                maximum=1,
-            ),
-        ),
-        family=Family.MONITORING,
-        lease_lab_minutes=LEASE_LAB_MINUTES,
+        APP,
+        SHARE,
+        ratio("probability", "How likely each single scrape is to fail."),
         on="app",
     )
-
-    def row(self, parameters: Mapping[str, Any], scale: TimeScale) -> Mapping[str, Any]:
-        """The parameters as they are; none is a span."""
-        return dict(parameters)

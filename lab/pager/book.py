@@ -16,13 +16,14 @@ from lab.pager.ladder import Ladder
 from lab.pager.roster import Roster
 from lab.pager.silences import Silences
 from lab.pager.store import Store
+from lab.pager.trouble import Rows, Trouble
 from lab.pager.webhooks import Webhooks
 
 
 class Book:
-    """The parts, wired. Synchronous, hence atomic on one event loop."""
+    """The parts, wired. Synchronous, hence atomic on one event loop. rows: the faults that bite now."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, rows: Rows = tuple) -> None:
         self.store = store
         self.silences = Silences(store)
         self.ladder = Ladder(store, self.silences)
@@ -33,6 +34,7 @@ class Book:
         self.dead_letters = DeadLetters(store)
         self.webhooks = Webhooks(store, self.dead_letters)
         self.roster = Roster(store, self.ladder)
+        self.trouble = Trouble(store, self.episodes, self.incidents, rows)
 
     def remember(self) -> None:
         """Read the journal. Raises JournalError when it cannot be written."""
@@ -42,6 +44,7 @@ class Book:
     def tick(self) -> None:
         """Let time pass: leases, ladders, approvals and replayed letters end. Raises JournalError."""
         self.silences.tick()
+        self.trouble.tick()
         self.episodes.tick()
         self.ladder.tick()
         self.approvals.tick()

@@ -83,6 +83,7 @@ class Delivery:
         self._tasks: dict[str, tuple[Webhook, asyncio.Task[None]]] = {}
         self._wake: dict[str, asyncio.Event] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._copies: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin to notify, and to follow the book's changes."""
@@ -93,7 +94,7 @@ class Delivery:
     async def close(self) -> None:
         """Stop every task. What was not delivered is delivered after the next start."""
         self._book.store.changed.remove(self._on_change)
-        tasks = [task for _, task in self._tasks.values()]
+        tasks = [*(task for _, task in self._tasks.values()), *self._copies]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -178,8 +179,10 @@ class Delivery:
         now, instant = store.clock.monotonic(), store.clock.now()
         found = []
         for identity, incident in store.state.incidents.items():
-            status = FIRING if incident.is_open else RESOLVED
             last = told.get(identity)
+            status = self._book.trouble.telling.seen(incident, last)
+            if status is None:
+                continue
             is_news = last != status and not (last is None and status == RESOLVED)
             is_stale = status == FIRING and now - told_at.get(identity, now) >= repeat
             if not (is_news or is_stale) or not all_match(webhook.matchers, incident.labels):
@@ -190,9 +193,33 @@ class Delivery:
 
     async def _post(self, webhook: Webhook, incident: Incident, status: str) -> tuple[str, bool]:
         """Send once: what went wrong (empty: nothing), and whether to try again."""
+        failure, again = await self._send(webhook, body := self._body(webhook, incident, status))
+        if not failure:
+            for row, seconds in self._book.trouble.telling.copies(incident):
+                copy = asyncio.create_task(self._copy(webhook, body, row, seconds))
+                self._copies.add(copy)
+                copy.add_done_callback(self._copies.discard)
+        return failure, again
+
+    def _body(self, webhook: Webhook, incident: Incident, status: str) -> bytes:
+        state = self._book.store.state
+
+        def one(member: Incident, its_status: str) -> dict[str, Any]:
+            generator = state.generators.get(member.id, "")
+            return payload(webhook, member, its_status, generator, self._external_url)
+
+        others = (state.incidents[identity] for identity in state.open.values())
+        heard = (other for other in others if all_match(webhook.matchers, other.labels))
+        return orjson.dumps(self._book.trouble.telling.body(incident, status, heard, one))
+
+    async def _copy(self, webhook: Webhook, body: bytes, row: str, seconds: float) -> None:
+        """Send it once more, on behalf of a fault, unless that is over by then."""
+        await self._book.store.clock.sleep(seconds)
+        if self._book.trouble.bites(row):
+            await self._send(webhook, body)
+
+    async def _send(self, webhook: Webhook, body: bytes) -> tuple[str, bool]:
         assert self._session is not None
-        generator = self._book.store.state.generators.get(incident.id, "")
-        body = orjson.dumps(payload(webhook, incident, status, generator, self._external_url))
         headers = {"Content-Type": "application/json", "User-Agent": "toil-lab-pager"}
         try:
             async with self._session.post(

@@ -24,6 +24,7 @@ from lab.pager.operation import Server
 from lab.pager.refusals import tell_failures
 from lab.pager.state import PagerState
 from lab.pager.store import Store
+from lab.pager.trouble import Rows
 
 TICK_SECONDS = 0.25
 """How often time is looked at, in real seconds."""
@@ -40,11 +41,15 @@ def pager_app(
     data: Path | None = None,
     admin_token: str = "",
     external_url: str = "",
+    rows: Rows = tuple,
 ) -> web.Application:
-    """A whole pager. data: the folder of its journal, None to keep nothing. Raises JournalError."""
+    """A whole pager. Raises JournalError.
+
+    data: the folder of its journal, None to keep nothing. rows: the faults that bite in the pager now.
+    """
     journal = Journal(data / "pager.jsonl" if data else None)
     store = Store(journal, clock, scale, PagerMeters(registry), PagerState())
-    book = Book(store)
+    book = Book(store, rows)
     if data:
         try:
             data.mkdir(parents=True, exist_ok=True)

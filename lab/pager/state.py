@@ -45,6 +45,8 @@ class PagerState:
         self.webhooks: dict[str, Webhook] = {}
         self.delivered: dict[str, dict[str, str]] = {}
         """Webhook name to incident id to the last status told: firing, resolved, or "" to be told again."""
+        self.invented: dict[str, str] = {}
+        """Incident id to the row of the fault that made its alert up, until the history says so."""
         self.levels: tuple[Level, ...] = ()
         """The escalation ladder, as far as somebody changed it."""
         self.answers: dict[str, PastAnswer] = {}
@@ -62,6 +64,7 @@ class PagerState:
             "webhook-removed": self._remove_webhook,
             "delivered": self._put_delivered,
             "answer": self._put_answer,
+            "invented": self._put_invented,
         }
 
     def apply(self, record: Record) -> None:
@@ -133,6 +136,11 @@ class PagerState:
         while len(self.answers) > KEEP_ANSWERS or characters > KEEP_ANSWER_CHARACTERS:
             characters -= len(self.answers.pop(next(iter(self.answers))).body)
 
+    def _put_invented(self, value: dict[str, Any]) -> None:
+        self.invented[value["incident"]] = value["row"]
+        if not value["row"]:
+            del self.invented[value["incident"]]
+
     def snapshot(self) -> Iterator[Record]:
         """The records that rebuild this state."""
         for incident in self.incidents.values():
@@ -142,6 +150,8 @@ class PagerState:
         for name, told in self.delivered.items():
             for incident_id, status in told.items():
                 yield delivered_record(name, incident_id, status)
+        for identity, row in self.invented.items():
+            yield invented_record(identity, row)
         if self.levels:
             yield ladder_record(self.levels)
         for kind, values in self._plain_tables():
@@ -163,7 +173,8 @@ class PagerState:
     def size(self) -> int:
         """How many records `snapshot` gives, give or take one."""
         plain = sum(len(values) for _, values in self._plain_tables())
-        return plain + len(self.incidents) + len(self.webhooks) + sum(map(len, self.delivered.values()))
+        told = sum(map(len, self.delivered.values()))
+        return plain + len(self.incidents) + len(self.webhooks) + len(self.invented) + told
 
 
 def _forget_one(table: dict[str, Value], may_go: Callable[[Value], bool]) -> str | None:
@@ -189,6 +200,11 @@ def incident_record(incident: Incident, generator: str = "") -> Record:
 def delivered_record(webhook: str, incident: str, status: str) -> Record:
     """The fact that a webhook was told a status."""
     return {"kind": "delivered", "value": {"webhook": webhook, "incident": incident, "status": status}}
+
+
+def invented_record(incident: str, row: str) -> Record:
+    """The fact that a fault made an incident's alert up; with an empty row, that this is done with."""
+    return {"kind": "invented", "value": {"incident": incident, "row": row}}
 
 
 def ladder_record(levels: tuple[Level, ...]) -> Record:

@@ -37,12 +37,18 @@ CLOCK = SystemClock()
 
 
 def row(
-    fault: str, *, seconds: float | None = None, identity: str = "", seed: int = 7, **values: Any
+    fault: str,
+    *,
+    seconds: float | None = None,
+    identity: str = "",
+    seed: int = 7,
+    scale: TimeScale = SCALE,
+    **values: Any,
 ) -> FaultRow:
     """The row that the injector would write. seconds: its lease, from now."""
     made = cast(RowFault, FAULTS[fault])
     expires = None if seconds is None else CLOCK.now() + timedelta(seconds=seconds)
-    parameters = made.row(SPECS[fault].read(values), SCALE)
+    parameters = made.row(SPECS[fault].read(values), scale)
     return FaultRow(identity or f"{fault}-0001", fault, made.part, parameters, expires, seed)
 
 

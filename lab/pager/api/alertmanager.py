@@ -98,7 +98,7 @@ class AlertmanagerApi:
         """Take alerts in."""
         alerts, problems = parse_alerts(call.body)
         try:
-            self._book.episodes.receive(alerts)
+            self._book.episodes.receive(self._book.trouble.hearing.incoming(alerts))
         except WrongState as error:
             problems.append(error.message)
         if problems:
