@@ -76,8 +76,11 @@ def reap_orphans(keep: int | None) -> None:
                 continue
 
 
-def _signal_all(group: int | None, number: signal.Signals, keep: int | None) -> int:
-    """Signal the group and every living descendant; how many there were."""
+def signal_tree(group: int | None, number: signal.Signals, keep: int | None) -> int:
+    """Signal the group and every living descendant of this process; how many there were.
+
+    `keep` is the child that somebody else waits for.
+    """
     if group is not None:
         try:
             os.killpg(group, number)
@@ -99,7 +102,7 @@ async def end_tree(group: int | None, clock: Clock, *, grace: float, keep: int |
     `group` is the program's process group. Returns whether nothing is left.
     """
     deadline = clock.monotonic() + grace
-    left = _signal_all(group, signal.SIGTERM, keep)
+    left = signal_tree(group, signal.SIGTERM, keep)
     while left and clock.monotonic() < deadline:
         await clock.sleep(0.05)
         reap_orphans(keep)
@@ -107,8 +110,8 @@ async def end_tree(group: int | None, clock: Clock, *, grace: float, keep: int |
     for _ in range(40):
         if not left:
             break
-        _signal_all(group, signal.SIGSTOP, keep)  # a forking program must not outrun the KILL
-        _signal_all(group, signal.SIGKILL, keep)
+        signal_tree(group, signal.SIGSTOP, keep)  # a forking program must not outrun the KILL
+        signal_tree(group, signal.SIGKILL, keep)
         await clock.sleep(0.05)
         reap_orphans(keep)
         left = sum(not process.zombie for process in descendants(os.getpid()))

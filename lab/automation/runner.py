@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from lab.automation.injections import Act, Injections, add_routes
 from lab.automation.intended import intended_kubeconfig
 from lab.automation.manifest import Automation, ShadowReads
 from lab.automation.package import unpack
@@ -48,9 +49,10 @@ def exposition(supervisor: Supervisor, places: Places, report: Callable[[str], N
     return merged.text() + "".join(lines)
 
 
-def application(supervisor: Supervisor, places: Places) -> web.Application:
+def application(supervisor: Supervisor, places: Places, injections: Injections) -> web.Application:
     """The runner's web server."""
     told: set[str] = set()
+    shown = ""
 
     def report(line: str) -> None:
         if line not in told and len(told) < 100:  # a broken file is scraped every second, said once
@@ -58,8 +60,12 @@ def application(supervisor: Supervisor, places: Places) -> web.Application:
             log(line)
 
     async def metrics(_: web.Request) -> web.Response:
-        text = exposition(supervisor, places, report)
-        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        nonlocal shown
+        if injections.active(Act.METRICS_GONE):
+            return web.Response(status=503)
+        if not (shown and injections.active(Act.METRICS_FROZEN)):
+            shown = exposition(supervisor, places, report)
+        return web.Response(text=shown, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -71,17 +77,20 @@ def application(supervisor: Supervisor, places: Places) -> web.Application:
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    add_routes(app, injections)
     return app
 
 
 async def serve(automation: Automation, places: Places, given: dict[str, str]) -> None:
     """Run until SIGTERM or SIGINT; nothing of the program is left afterwards."""
     become_subreaper()
-    supervisor = Supervisor(automation, places, environment(automation, places, given), SystemClock(), log)
+    clock = SystemClock()
+    supervisor = Supervisor(automation, places, environment(automation, places, given), clock, log)
+    injections = Injections(supervisor, clock)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
-    server = web.AppRunner(application(supervisor, places), access_log=None, shutdown_timeout=0.5)
+    server = web.AppRunner(application(supervisor, places, injections), access_log=None, shutdown_timeout=0.5)
     await server.setup()
     host = given.get("POD_IP") or "127.0.0.1"
     port = int(given.get("METRICS_PORT") or PORT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from lab.automation.manifest import Automation, Runtime
 from lab.automation.output import LineLimit, forward
-from lab.automation.processes import descendants, end_tree, reap_orphans
+from lab.automation.processes import descendants, end_tree, reap_orphans, signal_tree
 from lab.core.clock import Clock
 
 GRACE_SECONDS = 3.0
@@ -93,6 +94,7 @@ class Supervisor:
     ) -> None:
         self.up = False
         self.restarts = 0
+        self.number = 0
         self._automation = automation
         self._places = places
         self._env = env
@@ -121,6 +123,23 @@ class Supervisor:
         """Ask `run` to end the program and return."""
         self._stopping.set()
 
+    def kill(self) -> None:
+        """SIGKILL to the program and its children. It is started again as after any other end."""
+        self._signal(signal.SIGSTOP, signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP to the program and its children."""
+        self._signal(signal.SIGSTOP, signal.SIGSTOP)  # twice: children that were just being made
+
+    def resume(self) -> None:
+        """SIGCONT to the program and its children."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, *numbers: signal.Signals) -> None:
+        if self._process is not None:
+            for number in numbers:
+                signal_tree(self._process.pid, number, keep=self._process.pid)
+
     async def _run_once(self) -> None:
         argv = command(self._automation, self._places)
         try:
@@ -137,6 +156,7 @@ class Supervisor:
             self._log(f"[runner] cannot start {self._automation.entrypoint}: {error.strerror or error}")
             return
         self._process = process
+        self.number += 1
         _limit_resources(process.pid)
         self.up = True
         self._log(f"[runner] started {self._automation.name} (pid {process.pid})")
@@ -146,6 +166,7 @@ class Supervisor:
             await self._until_end(process)
         finally:
             self.up = False
+            self.resume()
             if not await end_tree(process.pid, self._clock, grace=GRACE_SECONDS, keep=process.pid):
                 self._log("[runner] some processes of the program could not be ended")
             code = await process.wait()

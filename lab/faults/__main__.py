@@ -1,7 +1,8 @@
 """The fault injector's pod: `python -m lab.faults`.
 
-Reads LAB_SEED, LAB_HOUR_SECONDS, LAB_TOIL (recurring | off), DATABASE_URL, LAB_ADMIN_TOKEN and PORT. In a
-cluster its journal is a ConfigMap; with FAULT_JOURNAL_FILE it is that file, and no cluster is needed.
+Reads LAB_SEED, LAB_HOUR_SECONDS, LAB_TOIL (recurring | off), DATABASE_URL, LAB_ADMIN_TOKEN, AUDIT_URL
+and PORT. In a cluster its journal is a ConfigMap; with FAULT_JOURNAL_FILE it is that file, and no cluster is
+needed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from prometheus_client import CollectorRegistry
 
 from lab.core.clock import SystemClock, TimeScale
 from lab.errors import ConfigError
+from lab.faults.audit import AuditTail
+from lab.faults.automation import AUTOMATION, AutomationMedium
 from lab.faults.cluster import CLUSTER, ClusterMedium
 from lab.faults.fault import QUEUE
 from lab.faults.injector import Injector
@@ -46,6 +49,7 @@ class FaultSettings:
     token: str
     journal_file: str
     port: int
+    audit_url: str = ""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> FaultSettings:
@@ -69,6 +73,7 @@ class FaultSettings:
             env.get("LAB_ADMIN_TOKEN", ""),
             env.get("FAULT_JOURNAL_FILE", ""),
             port,
+            env.get("AUDIT_URL") or "http://gateway.lab-system.svc:8081",
         )
 
 
@@ -88,6 +93,14 @@ async def main() -> None:
             kube = await stack.enter_async_context(KubeClient.from_environment(user_agent="lab-faults"))
             store, victims = ConfigMapStore(kube), PodVictims(kube)
             media[ROWS] = RowMedium(kube, FAULTS, seed=seed, scale=scale, clock=clock)
+            media[AUTOMATION] = automation = AutomationMedium(
+                kube,
+                AuditTail(settings.audit_url, settings.token),
+                FAULTS,
+                token=settings.token,
+                clock=clock,
+            )
+            stack.push_async_callback(automation.close)
             media[CLUSTER] = ClusterMedium(kube, FAULTS, scale=scale, clock=clock)
         media[QUEUE] = QueueMedium(queue, victims, FAULTS, scale, clock)
         media[SERVICES] = ServiceMedium(queue, FAULTS, seed=seed, scale=scale, clock=clock)

@@ -7,6 +7,9 @@ from types import MappingProxyType
 
 from lab.core.fault import FaultSpec
 from lab.faults.alert_storm import AlertStorm
+from lab.faults.automation_killed import AutomationKilled
+from lab.faults.automation_metrics import AutomationMetrics
+from lab.faults.automation_paused import AutomationPaused
 from lab.faults.automation_twice import AutomationTwice
 from lab.faults.bad_config import BadConfig
 from lab.faults.bad_release import BadRelease
@@ -49,7 +52,10 @@ _ALL: tuple[Fault, ...] = (
     LockPileUp(),
     LongTransaction(),
     # the automation
+    AutomationKilled(),
+    AutomationPaused(),
     AutomationTwice(),
+    AutomationMetrics(),
     # monitoring
     ScrapeGap(),
     ScrapeLag(),
