@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +20,7 @@ from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.objects import name_of, namespace_of
 
 PARTS = {
-    "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop",
+    "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop", "logstore": "shop",
     "gateway": "lab-system", "pager": "lab-system", "oncall": "lab-system", "faults": "lab-system",
     "prometheus": "lab-system", "dashboard": "lab-system", "automation": "automation",
 }  # fmt: skip
@@ -50,13 +50,16 @@ def up(
     hour: Hour = "60s",
     toil: Toil = "recurring",
     provider: Provider = "local",
+    extras: Annotated[
+        str, typer.Option("--with", help="Optional parts, separated by commas: logstore, an S3 store.")
+    ] = "",
     retain: Retain = False,
     json: Json = False,
 ) -> None:
     """Start a lab and return when every part of it is ready."""
     if toil not in ("recurring", "off"):
         raise UsageError(f"--toil is recurring or off, not {toil!r}")
-    settings = LabSettings(name, seed, span(hour), provider, toil)
+    settings = LabSettings(name, seed, span(hour), provider, toil, extras)
     if settings.hour_seconds < SHORTEST_HOUR:
         raise UsageError(
             f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"
@@ -143,7 +146,7 @@ def reset(
     record = labs.read_record(directory)
     settings = record.settings if record else LabSettings(name)
     if seed is not None:
-        settings = LabSettings(name, seed, settings.hour_seconds, settings.provider, settings.toil)
+        settings = replace(settings, seed=seed)
     with labs.exclusive(directory):
         labs.remove(directory)
         with OUTPUT.progress("reset") as bar:

@@ -6,7 +6,6 @@ depends on an address or the time scale, is made here.
 
 from __future__ import annotations
 
-import base64
 import importlib
 import os
 import secrets
@@ -24,23 +23,21 @@ from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import data_root
 from lab.engine.clients import wait_until
 from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, labs_home, provider_of, write_record
+from lab.engine.objects import made_objects
 from lab.engine.settings import LabSettings
-from lab.errors import ConfigError, DeadlineExceeded, NotReadyError
-from lab.kube.kubeconfig import kubeconfig_dict
+from lab.errors import ConfigError, DeadlineExceeded, NotReadyError, UsageError
 from lab.kube.objects import KubeObject, name_of, namespace_of
-from lab.kube.pki import new_authority
 from lab.process import process_started
 from lab.providers.base import Provider
-from lab.slo.prometheus import prometheus_config
-from lab.slo.rules import rule_files
 
 if TYPE_CHECKING:
     from lab.engine.kube import Kube
 
 READY_SECONDS = 60.0
 NEEDED_BYTES = 200 * 1024 * 1024
-ACTOR = "automation"
-DATABASE_USER = "shop"
+OPTIONAL = "toil-lab/optional"
+"""Label of a Deployment without pods that `lab up --with` gives one; its value is the name to ask for."""
+
 SLOWEST = "db"
 """The Deployment that takes longest and that others wait for: it is created first."""
 
@@ -109,6 +106,7 @@ def _bring_up(
 ) -> Lab:
     manifests = load_manifests(data_root() / "clusters" / "base")
     deployments = [m for m in manifests if m["kind"] == "Deployment"]
+    _switch_on(deployments, settings.extras)
     deployments.sort(key=lambda m: name_of(m) != SLOWEST)
     total = len(deployments) + 2
     progress("Kubernetes API", 0, total)
@@ -127,7 +125,7 @@ def _bring_up(
         if manifest["kind"] != "Deployment":
             kube.create(manifest)
     addresses = kube.cluster_ips()
-    for made in _made_objects(settings, admin_token, addresses):
+    for made in made_objects(settings, admin_token, addresses):
         kube.create(made)
     for manifest in deployments:
         kube.create(manifest)
@@ -163,72 +161,19 @@ def load_manifests(folder: Path) -> list[KubeObject]:
     return sorted(found.values(), key=lambda m: rank.get(m["kind"], len(_ORDER)))
 
 
-def _made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, str]) -> list[KubeObject]:
-    """The objects that no file can hold. addresses: `namespace/service` to cluster IP."""
-    gateway_ip = addresses["lab-system/gateway"]
-    database_password = secrets.token_urlsafe(24)
-    host = "db.shop.svc"
-    database = {
-        "user": DATABASE_USER,
-        "password": database_password,
-        "url": f"postgresql://{DATABASE_USER}:{database_password}@{host}:5432/{DATABASE_USER}",
+def _switch_on(deployments: list[KubeObject], extras: str) -> None:
+    """Give the optional parts that are wanted a pod. Raises UsageError for one that does not exist."""
+    wanted = {name.strip() for name in extras.split(",") if name.strip()}
+    optional = {
+        m["metadata"]["labels"][OPTIONAL]: m for m in deployments if OPTIONAL in m["metadata"]["labels"]
     }
-    authority = new_authority("toil-lab gateway")
-    cert, key = authority.issue(
-        "gateway",
-        dns_names=["gateway.lab-system.svc", "gateway.lab-system.svc.cluster.local"],
-        ip_addresses=[gateway_ip],
-    )
-    ca = authority.cert_pem
-    client_token = secrets.token_urlsafe(32)
-    kubeconfig = kubeconfig_dict(f"https://{gateway_ip}:8443", ca, client_token, namespace="shop", user=ACTOR)
-    common = {
-        "LAB_SEED": str(settings.seed),
-        "LAB_HOUR_SECONDS": f"{settings.hour_seconds:g}",
-        "LAB_TOIL": settings.toil,
-    }
-    control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
-    monitoring = {
-        "prometheus.yml": prometheus_config(settings.scale, addresses=addresses),
-        **rule_files(settings.scale),
-    }
-    return [
-        *(
-            _config_map(namespace, "lab-settings", common)
-            for namespace in ("shop", "lab-system", "automation")
-        ),
-        _config_map("lab-system", "automation-control", control),
-        _config_map("lab-system", "prometheus-config", monitoring),
-        _config_map("automation", "workspace", {}),
-        *(_secret(namespace, "db", database) for namespace in ("shop", "lab-system")),
-        _secret("lab-system", "lab-admin", {"token": admin_token}),
-        _secret(
-            "lab-system",
-            "gateway-tls",
-            {"tls.crt": cert.decode(), "tls.key": key.decode(), "ca.crt": ca.decode()},
-        ),
-        _secret("lab-system", "gateway-clients", {ACTOR: client_token}),
-        _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
-    ]
-
-
-def _config_map(namespace: str, name: str, data: dict[str, str]) -> KubeObject:
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": namespace},
-        "data": data,
-    }
-
-
-def _secret(namespace: str, name: str, data: dict[str, str]) -> KubeObject:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace},
-        "type": "Opaque",
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
-    }
+    if unknown := wanted - optional.keys():
+        raise UsageError(
+            f"there is no optional part {sorted(unknown)[0]!r}",
+            hint=f"there is: {', '.join(sorted(optional))}",
+        )
+    for name in wanted:
+        optional[name]["spec"]["replicas"] = 1
 
 
 def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:

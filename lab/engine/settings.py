@@ -10,13 +10,15 @@ from lab.core.clock import TimeScale
 @dataclass(frozen=True, slots=True)
 class LabSettings:
     """name: the lab's folder. seed: chooses victims, names and times. hour_seconds: real length of a lab
-    hour. toil: `recurring` (hangs at seeded times) or `off` (only what is injected)."""
+    hour. toil: `recurring` (hangs at seeded times) or `off` (only what is injected). extras: optional parts
+    that are started, separated by commas, such as `logstore`."""
 
     name: str = "lab"
     seed: int = 1
     hour_seconds: float = 60.0
     provider: str = "local"
     toil: str = "recurring"
+    extras: str = ""
 
     @property
     def scale(self) -> TimeScale:

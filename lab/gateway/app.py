@@ -15,6 +15,7 @@ from lab.gateway.audit import AuditLog
 from lab.gateway.control import Control
 from lab.gateway.eviction import ShadowEvictions
 from lab.gateway.exchange import compose
+from lab.gateway.faults.stage import Faults
 from lab.gateway.forward import Forward
 from lab.gateway.identity import Clients
 from lab.gateway.killswitch import KillSwitch
@@ -28,6 +29,8 @@ from lab.gateway.server import Front, server_context, start_front
 from lab.gateway.settings import GatewaySettings
 from lab.gateway.sizes import Sizes
 from lab.gateway.stages import Audit, Authenticate, CheckControl, Decide
+from lab.gateway.store.app import Store
+from lab.gateway.store.backend import Backend
 from lab.gateway.upstream import Upstream
 from lab.gateway.view import Intents
 from lab.kube.kubeconfig import Connection, connection_from_environment
@@ -52,7 +55,9 @@ class Gateway:
     ledger: Ledger
     switch: KillSwitch
     approvals: Approvals
+    store: Store | None
     intents: Intents
+    faults: Faults
 
     def ready(self) -> bool:
         """Can it serve automations: is the control state readable, and is any client known?"""
@@ -83,6 +88,8 @@ class Gateway:
         await self.front.drain()
         await self.upstream.close()
         await self.approvals.close()
+        if self.store is not None:
+            await self.store.close()
         self.book.close()
 
     async def _watch(self, clock: Clock) -> None:
@@ -112,14 +119,22 @@ def build(settings: GatewaySettings, connection: Connection, clock: Clock) -> Ga
     evictions = ShadowEvictions(upstream.read, clock, settle)
     mutate = Mutate(upstream, control, passages, safeguards, evictions, intents, clock)
     audit = Audit(book, measures, rehearsals, clock)
+    faults = Faults(control, clock, measures)
+    check, decide = CheckControl(control, passages, measures), Decide(book)
     chain = compose(
-        [audit, Authenticate(clients), CheckControl(control, passages, measures), Decide(book)],
+        [audit, Authenticate(clients), faults, check, decide],
         Forward(upstream, control, passages, safeguards, mutate, intents),
     )
     control.on_stop, passages.on_cut = passages.stop, audit.cut
     switch = KillSwitch(upstream, control, control.path, clock)
     front = Front(chain, control, passages, clock)
-    return Gateway(front, control, clients, book, measures, upstream, ledger, switch, approvals, intents)
+    store = None
+    if settings.store_url:
+        backend = Backend(settings.store_url, settings.store_key, settings.store_secret, clock)
+        store = Store(backend, clients, (audit, check, decide), control, passages, safeguards, clock)
+    return Gateway(
+        front, control, clients, book, measures, upstream, ledger, switch, approvals, store, intents, faults
+    )
 
 
 async def main() -> None:
@@ -128,7 +143,12 @@ async def main() -> None:
     gateway = build(settings, connection_from_environment(), clock)
     runner = await start_front(gateway.front, settings.host, settings.port, server_context(settings.tls))
     log.info("the Kubernetes API is served on %s:%d", settings.host, settings.port)
-    following = asyncio.create_task(gateway.follow(clock))
+    runners = [runner]
+    if gateway.store is not None:
+        runners.append(await gateway.store.start(settings.host, settings.store_port))
+        log.info("the object store is served on %s:%d", settings.host, settings.store_port)
+    connection = gateway.upstream.connection
+    following = asyncio.gather(gateway.follow(clock), gateway.faults.run(connection))
     try:
         app = admin_app(gateway.book, settings.admin_token, gateway.switch)
         await serve(
@@ -142,5 +162,6 @@ async def main() -> None:
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
-        await runner.cleanup()
+        for each in runners:
+            await each.cleanup()
         await gateway.close()

@@ -43,6 +43,13 @@ class Clients:
             raise unauthorized()
         return found
 
+    def secret(self, actor: str) -> str | None:
+        """The secret access key of an actor for the object store: its token's SHA-256 in hex; None when the
+        actor is unknown."""
+        self._refresh()
+        digest = self._digests.get(actor)
+        return None if digest is None else digest.hex()
+
     def _refresh(self) -> None:
         now = self._clock.monotonic()
         if now - self._read_at < _REFRESH_SECONDS:

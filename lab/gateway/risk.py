@@ -106,6 +106,9 @@ _TABLE = """
   create   leases.coordination.k8s.io                    -             reversible
   patch    leases.coordination.k8s.io                    -             reversible
   update   leases.coordination.k8s.io                    -             reversible
+  create   objects.s3                                    -             reversible
+  update   objects.s3                                    tagging       reversible
+  delete   objects.s3                                    tagging       reversible
 """
 
 

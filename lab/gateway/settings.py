@@ -19,6 +19,8 @@ class GatewaySettings:
     kill switch. actor_namespace: the namespace of the ServiceAccounts that actors are impersonated as.
     settle_minutes: lab minutes for which a pod that was taken away counts as away, and an intent is shown.
     pager_url: where approvals are looked up; empty: there are none.
+    store_url, store_key, store_secret: the S3 store behind the gateway; empty: there is none. store_port:
+    where the gateway speaks S3.
     """
 
     host: str = "127.0.0.1"
@@ -33,6 +35,10 @@ class GatewaySettings:
     scale: TimeScale = field(default_factory=TimeScale)
     settle_minutes: float = 5.0
     pager_url: str = ""
+    store_url: str = ""
+    store_key: str = ""
+    store_secret: str = field(default="", repr=False)
+    store_port: int = 9000
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> GatewaySettings:
@@ -51,6 +57,10 @@ class GatewaySettings:
                 actor_namespace=env.get("GATEWAY_ACTOR_NAMESPACE") or default.actor_namespace,
                 scale=TimeScale(float(env.get("LAB_HOUR_SECONDS") or 60)),
                 pager_url=env.get("GATEWAY_PAGER_URL", ""),
+                store_url=env.get("GATEWAY_STORE_URL", "") if env.get("GATEWAY_STORE_SECRET") else "",
+                store_key=env.get("GATEWAY_STORE_KEY", ""),
+                store_secret=env.get("GATEWAY_STORE_SECRET", ""),
+                store_port=int(env.get("GATEWAY_STORE_PORT") or default.store_port),
                 settle_minutes=float(env.get("GATEWAY_SETTLE_MINUTES") or default.settle_minutes),
             )
         except ValueError as error:

@@ -6,7 +6,9 @@ written here, so it cannot read a request differently from the gateway.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from lab.core.view import INTENDED_PATH
@@ -36,6 +38,8 @@ REVIEWS = {
 
 Pairs = tuple[tuple[str, str], ...]
 _MAX_PAIRS = 200
+_MAX_REMEMBERED = 1024
+_AMBIGUOUS = re.compile(r"[/\\%\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Target:
         return f"{self.path}?{urlencode(self.pairs)}" if self.pairs else self.path
 
 
+@lru_cache(_MAX_REMEMBERED)
 def read_target(method: str, raw_target: str) -> Target:
     """Understand a request line.
 
@@ -133,7 +138,7 @@ def _segments(raw_path: str) -> list[str]:
             segment = unquote(raw, errors="strict")
         except UnicodeDecodeError as error:
             raise bad_request("the path is not UTF-8") from error
-        if segment in (".", "..") or any(c in "/\\%" or ord(c) < 32 or ord(c) == 127 for c in segment):
+        if segment in (".", "..") or _AMBIGUOUS.search(segment):
             raise bad_request(f"the path segment {raw[:80]!r} is ambiguous; the gateway does not pass it on")
         segments.append(segment)
     return segments

@@ -41,6 +41,9 @@ QUEUE_OLDEST_AGE = _gauge(
     "partition",
     unit="seconds",
 )
+QUEUE_ATTEMPTS = _gauge(
+    "shop_queue_attempts", "api", "Failed attempts at the waiting order that failed most often.", "partition"
+)
 WORKER_PROCESSED = _counter(
     "shop_worker_orders_processed_total", "worker", "Orders that this worker confirmed.", "partition"
 )
@@ -80,6 +83,12 @@ MUTATIONS = _counter(
 )
 GATEWAY_DURATION = _seconds(
     "toil_gateway_request_duration_seconds", "gateway", "From a request's arrival to its answer.", _REQUEST
+)
+GATEWAY_FAULTS = _counter(
+    "toil_gateway_faults_total",
+    "gateway",
+    "Requests and watches that a fault of the Kubernetes API hit.",
+    "fault",
 )
 KILL_SWITCH = _gauge("toil_kill_switch_engaged", "gateway", "1 while the kill switch is on.")
 GATEWAY_MODE = _gauge("toil_gateway_mode", "gateway", "1 for the mode in force, 0 for the others.", "mode")
@@ -145,6 +154,11 @@ AUTO_SUCCESS_RATE = _gauge(
 )
 REMEDIATIONS = _counter(
     "toil_remediations_total", "automation", "Remediations by result: success, failure.", "result"
+)
+
+LOGSTORE_OBJECTS = _gauge("shop_logstore_objects", "logstore", "Objects in the log bucket.")
+LOGSTORE_BYTES = _gauge(
+    "shop_logstore_bytes", "logstore", "Size of all objects in the log bucket.", unit="bytes"
 )
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -1,0 +1,101 @@
+"""The lab's objects that no file can hold: secrets, and what depends on an address or the time scale."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+
+import yaml
+
+from lab.engine.settings import LabSettings
+from lab.kube.kubeconfig import kubeconfig_dict
+from lab.kube.objects import KubeObject
+from lab.kube.pki import new_authority
+from lab.slo.prometheus import prometheus_config
+from lab.slo.rules import rule_files
+
+ACTOR = "automation"
+DATABASE_USER = "shop"
+
+
+def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, str]) -> list[KubeObject]:
+    """The objects that no file can hold. addresses: `namespace/service` to cluster IP."""
+    gateway_ip = addresses["lab-system/gateway"]
+    database_password = secrets.token_urlsafe(24)
+    host = "db.shop.svc"
+    database = {
+        "user": DATABASE_USER,
+        "password": database_password,
+        "url": f"postgresql://{DATABASE_USER}:{database_password}@{host}:5432/{DATABASE_USER}",
+    }
+    authority = new_authority("toil-lab gateway")
+    cert, key = authority.issue(
+        "gateway",
+        dns_names=["gateway.lab-system.svc", "gateway.lab-system.svc.cluster.local"],
+        ip_addresses=[gateway_ip],
+    )
+    ca = authority.cert_pem
+    client_token = secrets.token_urlsafe(32)
+    kubeconfig = kubeconfig_dict(f"https://{gateway_ip}:8443", ca, client_token, namespace="shop", user=ACTOR)
+    common = {
+        "LAB_SEED": str(settings.seed),
+        "LAB_HOUR_SECONDS": f"{settings.hour_seconds:g}",
+        "LAB_TOIL": settings.toil,
+    }
+    control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
+    monitoring = {
+        "prometheus.yml": prometheus_config(settings.scale, addresses=addresses),
+        **rule_files(settings.scale),
+    }
+    return [
+        *(
+            _config_map(namespace, "lab-settings", common)
+            for namespace in ("shop", "lab-system", "automation")
+        ),
+        _config_map("lab-system", "automation-control", control),
+        _config_map("lab-system", "prometheus-config", monitoring),
+        _config_map("automation", "workspace", {}),
+        *(_secret(namespace, "db", database) for namespace in ("shop", "lab-system")),
+        _secret("lab-system", "lab-admin", {"token": admin_token}),
+        _secret(
+            "lab-system",
+            "gateway-tls",
+            {"tls.crt": cert.decode(), "tls.key": key.decode(), "ca.crt": ca.decode()},
+        ),
+        _secret("lab-system", "gateway-clients", {ACTOR: client_token}),
+        *(_store_secrets(gateway_ip, client_token) if settings.extras else ()),
+        _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
+    ]
+
+
+def _store_secrets(gateway_ip: str, client_token: str) -> list[KubeObject]:
+    """The store's one key, for itself and the gateway, and the automation's own for the gateway."""
+    inner = {"key": "gateway", "secret": secrets.token_urlsafe(32)}
+    outer = {
+        "AWS_ACCESS_KEY_ID": ACTOR,
+        "AWS_SECRET_ACCESS_KEY": hashlib.sha256(client_token.encode()).hexdigest(),
+        "AWS_ENDPOINT_URL_S3": f"http://{gateway_ip}:9000",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    stores = [_secret(namespace, "logstore", inner) for namespace in ("shop", "lab-system")]
+    return [*stores, _secret("automation", "automation-store", outer)]
+
+
+def _config_map(namespace: str, name: str, data: dict[str, str]) -> KubeObject:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    }
+
+
+def _secret(namespace: str, name: str, data: dict[str, str]) -> KubeObject:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "Opaque",
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
+    }
