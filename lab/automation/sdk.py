@@ -110,15 +110,19 @@ class Pager(_Service):
         group: str = "",
         subresource: str = "",
         namespace: str = "shop",
+        within_lab_minutes: float = 15.0,
     ) -> Json:
         """Ask a human for one request to the Kubernetes API; the approval, most likely pending.
+
+        It waits so many lab minutes for a decision (at most a lab day).
 
         It is asked in the name that the gateway knows the program by. Asking the same again while it is
         pending is the same request.
         """
         deed = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
         target = {"namespace": namespace, "name": name}
-        said = {"reason": reason, "restorePoint": restore_point, "incident": incident or None}
+        said: Json = {"reason": reason, "restorePoint": restore_point, "incident": incident or None}
+        said["decideWithinLabMinutes"] = within_lab_minutes
         return dict(self._post("/api/v1/approvals", {"by": _actor()} | deed | target | said))
 
     def wait_for_approval(self, approval: str, lab_minutes_to_wait: float = 20.0) -> Json:
@@ -140,7 +144,7 @@ class Pager(_Service):
         return dict(self._post("/api/v1/dead-letters", body))
 
     def replayed(self) -> list[Json]:
-        """Dead letters that a person gave back to this program: do the work, say `done`, or give it up again."""
+        """Dead letters that a person gave back to this program: do the work and say `done`, or give it up."""
         query = {"status": "replayed", "by": self._by}
         return list(self._call("GET", "/api/v1/dead-letters", params=query)["deadLetters"])
 

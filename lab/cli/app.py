@@ -10,7 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import chaos, doctor, exercises, experiments, grading, lifecycle, page, runs, story
+from lab.cli import (
+    canary,
+    chaos,
+    doctor,
+    exercises,
+    experiments,
+    grading,
+    lifecycle,
+    page,
+    pager,
+    runs,
+    story,
+)
 from lab.cli.output import OUTPUT, fail
 from lab.core import interrupt
 from lab.errors import LabError, NotReadyError, UsageError
@@ -57,7 +69,7 @@ def root(
     OUTPUT.command = context.invoked_subcommand or ""
 
 
-for noun in (lifecycle, doctor, exercises, runs, grading, chaos, experiments, page, story):
+for noun in (lifecycle, doctor, exercises, runs, canary, grading, chaos, experiments, page, pager, story):
     noun.register(app)
 
 

@@ -11,6 +11,8 @@ from lab.cli.output import OUTPUT
 from lab.errors import UsageError
 
 DEFAULT_NAME = "lab"
+NOBODY = "somebody"
+"""Who acts when the system does not know the user's name."""
 
 
 def _set_json(value: bool) -> bool:
@@ -41,4 +43,4 @@ def span(text: str) -> float:
 
 def who() -> str:
     """The name that is recorded with what a person does."""
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or "somebody"
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or NOBODY

@@ -47,7 +47,7 @@ class ServiceClient:
 
     def _refusal(self, answer: requests.Response, method: str, path: str) -> LabError:
         """The lab's services say what is wrong, and the way out, as `{"error", "hint"}`."""
-        kind = UsageError if answer.status_code in (400, 404, 422) else LabError
+        kind = UsageError if answer.status_code in (400, 404, 409, 422) else LabError
         try:
             said = answer.json()
             return kind(f"the {self.what} refused: {said['error']}", hint=str(said.get("hint") or ""))

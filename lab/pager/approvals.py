@@ -14,7 +14,7 @@ from lab.pager.store import PAGER, NotFound, Store, WrongState
 DECIDE_LAB_MINUTES = 15.0
 HOLD_LAB_MINUTES = 10.0
 MOST_LAB_MINUTES = 24 * 60.0
-"""The longest that an approval may hold."""
+"""The longest that a request may wait or an approval hold."""
 MAX_PENDING = 100
 
 
@@ -48,8 +48,18 @@ class Approvals:
                 return found
         return None
 
-    def request(self, by: str, deed: Deed, reason: str, restore_point: str, incident: str = "") -> Approval:
-        """Ask. Raises NotFound (the incident), WrongState (too many wait), JournalError."""
+    def request(
+        self,
+        by: str,
+        deed: Deed,
+        reason: str,
+        restore_point: str,
+        incident: str = "",
+        within_lab_minutes: float | None = None,
+    ) -> Approval:
+        """Ask. within_lab_minutes: until when it can be decided. Raises NotFound (the incident), UsageError,
+        WrongState (too many wait), JournalError."""
+        within = _bounded("decideWithinLabMinutes", within_lab_minutes, DECIDE_LAB_MINUTES)
         if incident:
             self._store.incident(incident)
         if len(self.all(ApprovalStatus.PENDING)) >= MAX_PENDING:
@@ -63,7 +73,7 @@ class Approvals:
             deed=deed,
             reason=reason,
             restore_point=restore_point,
-            expires_at=now + self._store.span(DECIDE_LAB_MINUTES),
+            expires_at=now + self._store.span(within),
             incident=incident,
         )
         self._put(approval, by, f"asks to {deed}: {reason}", "requested")
@@ -74,9 +84,7 @@ class Approvals:
     ) -> Approval:
         """Say yes. Raises NotFound; UsageError; WrongState unless it is pending and `by` did not ask for it;
         JournalError."""
-        hold = HOLD_LAB_MINUTES if for_lab_minutes is None else for_lab_minutes
-        if not 0 < hold <= MOST_LAB_MINUTES:
-            raise UsageError(f"forLabMinutes must be above 0 and at most {MOST_LAB_MINUTES:g}, not {hold:g}")
+        hold = _bounded("forLabMinutes", for_lab_minutes, HOLD_LAB_MINUTES)
         approval = self._decidable(identity, by)
         now = self._store.clock.now()
         approved = replace(
@@ -141,3 +149,10 @@ class Approvals:
         answer = approval.as_dict() if is_answer else None
         self._store.commit([record_of("approval", approval), line], answer)
         self._store.meters.approvals.labels(result).inc()
+
+
+def _bounded(name: str, given: float | None, default: float) -> float:
+    minutes = default if given is None else given
+    if not 0 < minutes <= MOST_LAB_MINUTES:
+        raise UsageError(f"{name} must be above 0 and at most {MOST_LAB_MINUTES:g}, not {minutes:g}")
+    return minutes

@@ -116,6 +116,8 @@ async def test_without_a_configured_token_nobody_decides(pager: PagerAt) -> None
         ({"name": 7}, 400, "name must be a string"),
         ({"name": "x" * 300}, 400, "300 characters"),
         ({"incident": "inc-nowhere"}, 404, "inc-nowhere"),
+        ({"decideWithinLabMinutes": 0}, 400, "above 0"),
+        ({"decideWithinLabMinutes": 1e9}, 400, "at most 1440"),
     ],
 )
 async def test_a_bad_request_is_refused(pager: PagerAt, changes: Any, code: int, says: str) -> None:
@@ -140,15 +142,16 @@ async def test_how_long_an_approval_holds_is_bounded(minutes: Any) -> None:
 # Time, in a book whose clock the test moves: a lab minute is a second.
 
 
-def asked(book: Book, by: str = "bot") -> Approval:
-    return book.approvals.request(by, DEED, "because it must be", "git")
+def asked(book: Book, by: str = "bot", within: float | None = None) -> Approval:
+    return book.approvals.request(by, DEED, "because it must be", "git", "", within)
 
 
-def test_a_request_that_nobody_decides_expires() -> None:
+@pytest.mark.parametrize(("within", "seconds"), [(None, 15.0), (60.0, 60.0)])
+def test_a_request_that_nobody_decides_expires(within: float | None, seconds: float) -> None:
     clock = VirtualClock()
     book = new_book(clock)
-    identity = asked(book).id
-    clock.advance(14.9)
+    identity = asked(book, within=within).id
+    clock.advance(seconds - 0.1)
     assert book.approvals.get(identity).status is ApprovalStatus.PENDING
     clock.advance(0.1)
     with pytest.raises(WrongState, match="expired already"):

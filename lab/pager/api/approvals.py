@@ -35,6 +35,12 @@ class ApprovalsApi:
         reason, note = Field("reason", "Why."), Field("note", "A remark.", required=False)
         restore = Field("restorePoint", "How the former state can be had again.", required=False)
         incident = Field("incident", "The incident it is about.", required=False, limit=64)
+        within = Field(
+            "decideWithinLabMinutes",
+            f"How long it waits for a decision; {DECIDE_LAB_MINUTES:g} when left out.",
+            Kind.NUMBER,
+            required=False,
+        )
         hold = Field(
             "forLabMinutes",
             f"How long it holds; {HOLD_LAB_MINUTES:g} when left out.",
@@ -47,11 +53,11 @@ class ApprovalsApi:
                 "POST",
                 "/api/v1/approvals",
                 "requestApproval",
-                f"Ask for one risky request; {DECIDE_LAB_MINUTES:g} lab minutes to decide. A pending request "
-                "that asks exactly this is answered with 200.",
+                f"Ask for one risky request; {DECIDE_LAB_MINUTES:g} lab minutes to decide by default. A pending "
+                "request that asks exactly this is answered with 200.",
                 self.request,
                 approval,
-                fields=(author(), *_PARTS, reason, restore, incident),
+                fields=(author(), *_PARTS, reason, restore, incident, within),
                 success=201,
                 refusals=(404, 409),
             ),
@@ -108,7 +114,7 @@ class ApprovalsApi:
         same = self._book.approvals.find_same(*asked)
         if same is not None:
             return Answer(same.as_dict(), 200)
-        return self._book.approvals.request(*asked).as_dict()
+        return self._book.approvals.request(*asked, values["decideWithinLabMinutes"]).as_dict()
 
     def list(self, call: Call) -> Any:
         """Approvals of a status."""
