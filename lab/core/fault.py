@@ -34,6 +34,7 @@ class Parameter:
     """One setting of a fault. default None means: chosen by the fault when absent.
 
     choices: the texts that are taken; empty means any text of up to `LONGEST_TEXT` characters.
+    several: the text is a list of such texts, separated by commas.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    several: bool = False
 
     def problem(self, value: Any) -> str:
         """Why a value is not acceptable; empty when it is."""
@@ -65,8 +67,9 @@ class Parameter:
     def _text_problem(self, value: Any) -> str:
         if not isinstance(value, str) or len(value) > LONGEST_TEXT:
             return f"{self.name} is a text of at most {LONGEST_TEXT} characters, not {value!r:.80}"
-        if self.choices and value not in self.choices:
-            return f"{self.name} is one of {', '.join(self.choices)}, not {value!r}"
+        for one in split_texts(value) if self.several else (value,):
+            if self.choices and one not in self.choices:
+                return f"{self.name} is one of {', '.join(self.choices)}, not {one!r}"
         return ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,7 +83,13 @@ class Parameter:
             "minimum": self.minimum,
             "maximum": self.maximum,
             "choices": list(self.choices),
+            "several": self.several,
         }
+
+
+def split_texts(value: str) -> tuple[str, ...]:
+    """The texts of a list that is separated by commas; blanks around them do not count."""
+    return tuple(one.strip() for one in value.split(",") if one.strip())
 
 
 class Family(StrEnum):

@@ -7,6 +7,15 @@ from types import MappingProxyType
 
 from lab.core.fault import FaultSpec
 from lab.faults.alert_storm import AlertStorm
+from lab.faults.api_conflict import ApiConflict
+from lab.faults.api_errors import ApiErrors
+from lab.faults.api_gone import ApiGone
+from lab.faults.api_hang import ApiHang
+from lab.faults.api_latency import ApiLatency
+from lab.faults.api_lost_response import ApiLostResponse
+from lab.faults.api_outage import ApiOutage
+from lab.faults.api_reset import ApiReset
+from lab.faults.api_throttling import ApiThrottling
 from lab.faults.automation_killed import AutomationKilled
 from lab.faults.automation_metrics import AutomationMetrics
 from lab.faults.automation_paused import AutomationPaused
@@ -33,7 +42,10 @@ from lab.faults.scrape_lag import ScrapeLag
 from lab.faults.slow_recovery import SlowRecovery
 from lab.faults.slow_start import SlowStart
 from lab.faults.slow_worker import SlowWorker
+from lab.faults.stale_reads import StaleReads
 from lab.faults.truncated_notifications import TruncatedNotifications
+from lab.faults.watch_drop import WatchDrop
+from lab.faults.watch_silence import WatchSilence
 
 _ALL: tuple[Fault, ...] = (
     HungWorkers(),
@@ -56,6 +68,19 @@ _ALL: tuple[Fault, ...] = (
     AutomationPaused(),
     AutomationTwice(),
     AutomationMetrics(),
+    # the Kubernetes API
+    ApiLatency(),
+    ApiHang(),
+    ApiLostResponse(),
+    ApiThrottling(),
+    ApiErrors(),
+    ApiReset(),
+    WatchDrop(),
+    WatchSilence(),
+    ApiGone(),
+    ApiConflict(),
+    StaleReads(),
+    ApiOutage(),
     # monitoring
     ScrapeGap(),
     ScrapeLag(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
@@ -55,6 +55,24 @@ class Exchange:
         return self.target is None or self.target.is_mutating
 
 
+class Chunks(Protocol):
+    """The body of a stream."""
+
+    def iter_any(self) -> AsyncIterator[bytes]:
+        """Pieces as they come. An error means that the client must not see a proper end."""
+
+
+class Stream(Protocol):
+    """An answer that is passed through: aiohttp's response, or what a fault made of it."""
+
+    @property
+    def content(self) -> Chunks:
+        """Its body."""
+
+    def close(self) -> None:
+        """Let go of it, read to its end or not."""
+
+
 @dataclass(slots=True)
 class Answer:
     """What goes back: a body in hand, a stream to pass through, or a connection to take over."""
@@ -62,7 +80,7 @@ class Answer:
     code: int
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     body: bytes = b""
-    stream: aiohttp.ClientResponse | None = None
+    stream: Stream | None = None
     take_over: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
 
     def drop(self) -> None:
