@@ -198,7 +198,7 @@ def kube_client(incident: str = "", reason: str = "") -> Any:
     """An ApiClient from KUBECONFIG; the audit log shows the incident and the reason of its requests."""
     from kubernetes import config
 
-    api = config.new_client_from_config(config_file=_variable("KUBECONFIG"))  # type: ignore[no-untyped-call]
+    api = config.new_client_from_config(config_file=_variable("KUBECONFIG"))
     if incident:
         api.set_default_header("X-Lab-Incident", incident)
     if reason:

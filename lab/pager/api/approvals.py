@@ -53,8 +53,7 @@ class ApprovalsApi:
                 "POST",
                 "/api/v1/approvals",
                 "requestApproval",
-                f"Ask for one risky request; {DECIDE_LAB_MINUTES:g} lab minutes to decide by default. A pending "
-                "request that asks exactly this is answered with 200.",
+                "Ask for one risky request. A pending request that asks exactly this is answered with 200.",
                 self.request,
                 approval,
                 fields=(author(), *_PARTS, reason, restore, incident, within),

@@ -32,9 +32,9 @@ class SilencesApi:
         silence = named("Silence")
         matchers = Field(
             "matchers",
-            "All must hold; at least one.",
+            "All must hold; at least one. Alertmanager's objects, or texts.",
             Kind.LIST,
-            schema={"items": named("Matcher"), "minItems": 1},
+            schema={"items": {"anyOf": [named("Matcher"), TEXT]}, "minItems": 1},
         )
         fields = (
             Field("id", "The silence to change; a new one when left out.", required=False, limit=MAX_BY),
