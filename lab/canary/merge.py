@@ -96,6 +96,13 @@ def _apply(value: Any, operation: dict[str, Any]) -> Any:
 def _take_back(now: Any, before: Any, after: Any, path: str, merge: Merge) -> Any:
     if same(before, after):
         return now
+    if isinstance(now, dict) and isinstance(before, dict) and isinstance(after, dict):
+        return _map(now, before, after, path, merge)
+    if _same_places(now, before, after):
+        return [
+            _take_back(*three, f"{path}/{place}", merge)
+            for place, three in enumerate(zip(now, before, after, strict=True))
+        ]
     if same(now, after):
         merge.restored.append(path or "/")
         return before if isinstance(before, Missing) else copy.deepcopy(before)
@@ -103,11 +110,6 @@ def _take_back(now: Any, before: Any, after: Any, path: str, merge: Merge) -> An
         return now
     if isinstance(now, dict) and _maps(before, after):
         return _map(now, before, after, path, merge)
-    if _same_places(now, before, after):
-        return [
-            _take_back(*three, f"{path}/{place}", merge)
-            for place, three in enumerate(zip(now, before, after, strict=True))
-        ]
     merge.conflicts.append(path or "/")
     return now
 

@@ -96,7 +96,8 @@ def superseded(status: Status, reach: Reach | None, now: datetime) -> Status:
 
 def judging(status: Status, actions: int, now: datetime) -> Status:
     """Enough was done at this step; what is measured from now on counts."""
-    text = f"{actions} real actions at {share(status)}; from now on measurements count"
+    seen = "1 real action" if actions == 1 else f"{actions} real actions"
+    text = f"{seen} at {share(status)}; from now on measurements count"
     return replace(status, judging=True).fresh_run(now).told(now, "judging", text, post=False)
 
 

@@ -20,6 +20,7 @@ from lab.economics.ledger import ledger as make_ledger
 from lab.engine import bringup, observe, verify
 from lab.engine import lab as labs
 from lab.engine.settings import LabSettings
+from lab.engine.shadow import DEFAULTS
 from lab.engine.shadow import shadow_report as make_shadow_report
 from lab.errors import CheckFailed, DeadlineExceeded, LabError, UsageError
 from lab.grading.dossier import REPORT_FILE, publish
@@ -188,10 +189,16 @@ def report(
     OUTPUT.done({"folder": str(folder), "html": str(folder / REPORT_FILE)} | journals.as_json(journal))
 
 
-def shadow_report(name: Name = DEFAULT_NAME, json: Json = False) -> None:
-    """Compare its intents with the human and with the truth."""
-    seen = observe.observe(labs.open_lab(name))
-    made = make_shadow_report(seen)
+def shadow_report(
+    exercise: Annotated[
+        str, typer.Option("--exercise", help="Whose thresholds decide; the lab's own if left out.")
+    ] = "",
+    name: Name = DEFAULT_NAME,
+    json: Json = False,
+) -> None:
+    """Compare its intents with the human and with the truth: promote it, or hold."""
+    thresholds = catalog.exercise(exercise).shadow if exercise else DEFAULTS
+    made = make_shadow_report(observe.observe(labs.open_lab(name)), thresholds)
     show(shadow_table(made.as_dict()))
     if not made.matches:
         OUTPUT.next_step("lab break hung-workers", "lab shadow-report")

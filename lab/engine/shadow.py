@@ -1,10 +1,11 @@
 """The shadow report: what the automation would have done, against the truth and against the human.
 
     intent ──► names a real hang?   yes: agreement, and how much earlier than the human
-                                    no: a false action
+                                    no: a false action, with the look-alike that it fell for
     hang   ──► named by no intent?  a miss
+    intents close together ──► more workers down at once than the shop can spare?  a harmful order
 
-Promote only without a false action, and with enough agreement.
+The verdict is promote or hold, by thresholds that an exercise may set.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from lab.core.exercise import ShadowThresholds
 from lab.core.incident import NO_ACTION, Action
 from lab.engine.effects import Restart, Trouble, hangs, restarts, troubles, victims
 from lab.engine.evidence import Evidence
 
-PROMOTE_AGREEMENT = 0.9
-MIN_HANGS = 1
+DEFAULTS = ShadowThresholds()
+DOWN_LAB_MINUTES = 2.0
+"""For so long a restarted worker counts as down: until its successor is ready and holds the partition."""
+
 HUMAN = "human:"
 
 
@@ -50,14 +54,33 @@ class FalseAction:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """Intents that together would have had too many workers down at once, and when (lab minutes)."""
+
+    at: float
+    pods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ShadowReport:
-    """What a shadow run shows. agreement: named hangs / hangs (1.0 without any). verdict: promote or hold."""
+    """What a shadow run shows.
+
+    agreement: named hangs / hangs (1.0 without any). misses: hangs that no intent names. decoys: look-alikes
+    that were there, and whether an intent fell for each. earlier_lab_minutes: the median lead over the human,
+    where both acted. at_once: the most workers that its intents would have had down together; crowds: where
+    that was too many. verdict: promote or hold, by the thresholds; reasons: what speaks against promoting.
+    """
 
     matches: tuple[Match, ...]
+    misses: tuple[str, ...]
     false_actions: tuple[FalseAction, ...]
+    decoys: tuple[tuple[str, bool], ...]
     intents: int
     agreement: float
     earlier_lab_minutes: float | None
+    at_once: int
+    crowds: tuple[Crowd, ...]
+    thresholds: ShadowThresholds
     verdict: str
     reasons: tuple[str, ...]
 
@@ -66,30 +89,77 @@ class ShadowReport:
         return asdict(self)
 
 
-def shadow_report(evidence: Evidence, *, promote_agreement: float = PROMOTE_AGREEMENT) -> ShadowReport:
+def shadow_report(evidence: Evidence, thresholds: ShadowThresholds = DEFAULTS) -> ShadowReport:
     """Compare the intents of a shadow run with the fault journal and with the human's actions."""
     wanted = restarts(evidence, evidence.intents)
-    real = hangs(evidence)
-    matches = tuple(_match(evidence, trouble, wanted) for trouble in real)
+    matches = tuple(_match(evidence, trouble, wanted) for trouble in hangs(evidence))
     false = tuple(_false_actions(evidence, wanted))
+    down = _down(evidence, wanted)
+    crowds = tuple(Crowd(at, tuple(sorted(pods))) for at, pods in down if len(pods) > thresholds.max_at_once)
     agreement = sum(match.intent is not None for match in matches) / len(matches) if matches else 1.0
     earlier = [match.earlier for match in matches if match.earlier is not None]
-    reasons = []
-    if len(matches) < MIN_HANGS:
-        reasons.append("no hang happened, so nothing is shown")
-    if false:
-        reasons.append(f"{len(false)} intents name workers that were not hung")
-    if agreement < promote_agreement:
-        reasons.append(f"agreement is {agreement:.0%}, {promote_agreement:.0%} is needed")
+    lead = median(earlier) if earlier else None
+    reasons = tuple(_against(len(matches), agreement, len(false), lead, crowds, thresholds))
     return ShadowReport(
         matches=matches,
+        misses=tuple(match.trouble for match in matches if match.intent is None),
         false_actions=false,
+        decoys=tuple(
+            (str(trouble), any(trouble.pod in restart.workers for restart in wanted))
+            for trouble in troubles(evidence)
+            if trouble.decoy
+        ),
         intents=len(wanted),
         agreement=agreement,
-        earlier_lab_minutes=median(earlier) if earlier else None,
+        earlier_lab_minutes=lead,
+        at_once=max((len(pods) for _, pods in down), default=0),
+        crowds=crowds,
+        thresholds=thresholds,
         verdict="hold" if reasons else "promote",
-        reasons=tuple(reasons),
+        reasons=reasons,
     )
+
+
+def _against(
+    hung: int,
+    agreement: float,
+    false: int,
+    lead: float | None,
+    crowds: Sequence[Crowd],
+    thresholds: ShadowThresholds,
+) -> list[str]:
+    """What speaks against promoting."""
+    reasons = []
+    if not hung:
+        reasons.append("no hang happened, so nothing is shown")
+    elif hung < thresholds.min_hangs:
+        reasons.append(f"hangs that happened: {hung}, at least {thresholds.min_hangs} are needed")
+    if false > thresholds.max_false_actions:
+        allowed = f"; {thresholds.max_false_actions} are allowed" if thresholds.max_false_actions else ""
+        reasons.append(f"intents that name workers that were not hung: {false}{allowed}")
+    if agreement < thresholds.min_agreement:
+        reasons.append(f"agreement is {agreement:.0%}, {thresholds.min_agreement:.0%} is needed")
+    if crowds:
+        most = max(len(crowd.pods) for crowd in crowds)
+        limit = thresholds.max_at_once
+        reasons.append(f"{most} workers would have been down at once; {limit} at most can be spared")
+    needed = thresholds.min_earlier_lab_minutes
+    if needed is not None and (lead is None or lead < needed):
+        seen = "never" if lead is None else f"{lead:.1f} lab minutes"
+        reasons.append(f"earlier than the human by: {seen}; {needed:g} lab minutes are needed (median)")
+    return reasons
+
+
+def _down(evidence: Evidence, wanted: Sequence[Restart]) -> list[tuple[float, frozenset[str]]]:
+    """After each restart, in lab minutes, the workers that would have been down: those restarted just now."""
+    times = [(evidence.lab_minute(restart.at), restart.workers) for restart in wanted]
+    return [
+        (
+            at,
+            frozenset().union(*(workers for then, workers in times if at - DOWN_LAB_MINUTES < then <= at)),
+        )
+        for at, _ in times
+    ]
 
 
 def _match(evidence: Evidence, trouble: Trouble, wanted: Sequence[Restart]) -> Match:

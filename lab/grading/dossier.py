@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.core.audit import Mode
-from lab.core.exercise import Exercise
+from lab.core.exercise import Exercise, ShadowThresholds
 from lab.core.verdict import Grade
 from lab.economics.ledger import Ledger, ledger
 from lab.engine.evidence import Evidence, load
-from lab.engine.shadow import shadow_report
+from lab.engine.shadow import DEFAULTS, shadow_report
 from lab.errors import ConfigError, LabError
 from lab.grading.run import EVIDENCE_FOLDER
 from lab.reports.html import html_report
@@ -63,7 +63,9 @@ def journal_of(exercise: Exercise, grade: Grade, folder: Path) -> RunJournal:
         automation=grade.automation,
         settings={"seed": grade.seed, "provider": grade.provider},
         grade=grade,
-        episodes=tuple(episode(exercise.group(name).title, seen) for name, seen in found.items()),
+        episodes=tuple(
+            episode(exercise.group(name).title, seen, exercise.shadow) for name, seen in found.items()
+        ),
         ledger=made.as_dict() if made else None,
         notes=grade.notes,
     )
@@ -96,7 +98,7 @@ def _rows(evidence: tuple[Evidence, ...], mode: Mode) -> Rows | None:
     return incidents, [entry for seen in of_mode for entry in seen.faults]
 
 
-def episode(title: str, seen: Evidence) -> Episode:
+def episode(title: str, seen: Evidence, thresholds: ShadowThresholds = DEFAULTS) -> Episode:
     """One group's evidence in the form that reports read."""
     return Episode(
         id=seen.group,
@@ -111,5 +113,5 @@ def episode(title: str, seen: Evidence) -> Episode:
         audit=tuple(record.as_dict() for record in seen.mutations),
         posts=seen.posts,
         marks=tuple({"at": mark.at, "what": mark.what} for mark in seen.marks),
-        shadow=shadow_report(seen).as_dict() if seen.mode is Mode.SHADOW else None,
+        shadow=shadow_report(seen, thresholds).as_dict() if seen.mode is Mode.SHADOW else None,
     )

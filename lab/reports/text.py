@@ -121,10 +121,26 @@ def shadow_table(shadow: Json) -> Table:
         for match in shadow.get("matches") or ()
     )
     notes = [f"agreement {float(shadow.get('agreement') or 0):.0%}; verdict: {shadow.get('verdict', '')}"]
-    notes += [f"false action: {false.get('record', '')}" for false in shadow.get("false_actions") or ()]
-    notes += [str(reason) for reason in shadow.get("reasons") or ()]
+    if shadow.get("earlier_lab_minutes") is not None:
+        lead = float(shadow["earlier_lab_minutes"])
+        way = "earlier" if lead >= 0 else "later"
+        notes.append(f"{number(abs(lead))} lab minutes {way} than the human, in the median")
+    notes += [f"missed: {trouble}" for trouble in shadow.get("misses") or ()]
+    notes += [_false_action(false) for false in shadow.get("false_actions") or ()]
+    notes += [f"left alone, rightly: {name}" for name, fooled in shadow.get("decoys") or () if not fooled]
+    notes += [
+        f"too many at once, at lab minute {number(crowd['at'])}: {', '.join(crowd['pods'])}"
+        for crowd in shadow.get("crowds") or ()
+    ]
+    notes += [f"against promoting: {reason}" for reason in shadow.get("reasons") or ()]
     columns = ("hang", "began (min)", "automation (min)", "human (min)")
     return Table("Shadow against the human", columns, rows, tuple(notes))
+
+
+def _false_action(false: Json) -> str:
+    """What it would have done to something healthy, and the look-alike that it fell for."""
+    decoy = f" (fell for the {false['look_alike']})" if false.get("look_alike") else ""
+    return f"false action: {false.get('record', '')}{decoy}"
 
 
 def interval_text(interval: Json | None) -> str:
