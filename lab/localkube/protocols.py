@@ -75,20 +75,25 @@ class DeleteOptions:
 class AdmissionRequest:
     """What a request is about to do, as admission policies see it.
 
-    kind: (group, version, kind) of `object`, which a subresource may have of its own. name: as the request
-    has it, so empty in a deletecollection. delete: the options of a DELETE.
+    name: as the request has it, so empty in a deletecollection. kind: (group, version, kind) of `object`
+    where a subresource has one of its own. delete: the options of a DELETE.
     """
 
     operation: Operation
     resource: Resource
     namespace: str
     name: str
-    kind: tuple[str, str, str]
     subresource: str = ""
+    kind: tuple[str, str, str] | None = None
     object: KubeObject | None = None
     old: KubeObject | None = None
     write: WriteOptions = field(default_factory=WriteOptions)
     delete: DeleteOptions | None = None
+
+    @property
+    def object_kind(self) -> tuple[str, str, str]:
+        """(group, version, kind) of the object."""
+        return self.kind or (self.resource.group, self.resource.version, self.resource.kind)
 
     @property
     def dry_run(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from multidict import MultiMapping
 
 from lab.kube.objects import KubeObject
-from lab.kube.request import RequestInfo, truthy
+from lab.kube.request import truthy
 from lab.kube.status import StatusError, bad_request, invalid
 from lab.localkube.api.identity import User
 from lab.localkube.protocols import DeleteOptions, WriteOptions
@@ -22,7 +22,6 @@ _VALIDATIONS = ("Ignore", "Strict", "Warn")
 _POLICIES = ("Background", "Foreground", "Orphan")
 _KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 _MANAGER_LENGTH = 128
-_STREAMS = ("stdin", "stdout", "stderr", "tty")
 
 Cause = tuple[str, str, str]
 
@@ -111,21 +110,6 @@ def _options_of_query(query: MultiMapping[str]) -> KubeObject:
         out["propagationPolicy"] = query["propagationPolicy"]
     if query.get("orphanDependents"):
         out["orphanDependents"] = truthy(query["orphanDependents"])
-    return out
-
-
-def connect_options(info: RequestInfo, query: MultiMapping[str]) -> KubeObject:
-    """The options of a stream as an object: what a policy may read of it. Absent ones are left out."""
-    if info.subresource == "portforward":
-        ports = [int(port) for port in query.getall("ports", []) if port.isdecimal()]
-        return {"ports": ports} if ports else {}
-    if info.subresource == "proxy":
-        return {"path": query["path"]} if query.get("path") else {}
-    out: KubeObject = {name: True for name in _STREAMS if truthy(query.get(name))}
-    if query.get("container"):
-        out["container"] = query["container"]
-    if info.subresource == "exec" and "command" in query:
-        out["command"] = query.getall("command")
     return out
 
 

@@ -19,22 +19,17 @@ from lab.kube.status import (
     path_not_found,
     unsupported_media_type,
 )
+from lab.localkube.api.admission import connect_request, token_request
 from lab.localkube.api.discovery import subresource_kind, subresource_verbs
 from lab.localkube.api.escalation import Escalation
 from lab.localkube.api.identity import User
 from lab.localkube.api.media import PATCH_TYPES, Accepted, decode, media_type, negotiate
-from lab.localkube.api.options import (
-    check_list_options,
-    connect_options,
-    delete_options,
-    integer,
-    write_options,
-)
+from lab.localkube.api.options import check_list_options, delete_options, integer, write_options
 from lab.localkube.api.podstreams import PodStreams
 from lab.localkube.api.representation import Representation
 from lab.localkube.api.reviews import Reviews
 from lab.localkube.api.watching import stream_watch
-from lab.localkube.protocols import AdmissionRequest, Registry, WriteOptions
+from lab.localkube.protocols import Registry, WriteOptions
 from lab.localkube.registry.decoding import conform, strict_error
 from lab.localkube.registry.scale import scale_of
 
@@ -94,7 +89,7 @@ class Rest:
             if info.subresource not in resource.subresources:
                 raise path_not_found()
             if info.is_connect:
-                self._registry.admit(call.connect())
+                self._registry.admit(connect_request(resource, info, request.query, user))
             if info.is_connect or info.subresource == "log":
                 return await self._streams.answer(request, info, resource)
             allowed: Sequence[str] = subresource_verbs(info.subresource)
@@ -161,11 +156,8 @@ class Rest:
     def _create_subresource(self, call: _Call, obj: KubeObject, options: WriteOptions) -> web.Response:
         namespace, name = call.namespace, call.info.name
         if call.info.subresource == "token":
-            kind = subresource_kind(call.resource, "token")
-            obj = _conform(obj, *kind)
-            self._registry.admit(
-                AdmissionRequest("CREATE", call.resource, namespace, name, kind, "token", obj, write=options)
-            )
+            obj = _conform(obj, *subresource_kind(call.resource, "token"))
+            self._registry.admit(token_request(call.resource, namespace, name, obj, options))
             return respond(self._reviews.token_request(namespace, name, obj), 201)
         if call.info.subresource == "eviction":
             self._registry.evict(namespace, name, obj, options)
@@ -297,24 +289,6 @@ class _Call:
             named = f"metadata.name={self.info.name}"
             return f"{selector},{named}" if selector else named
         return selector
-
-    def connect(self) -> AdmissionRequest:
-        """What a stream into a pod, service or node asks of admission; its options are the object."""
-        kind = subresource_kind(self.resource, self.info.subresource)
-        api_version = f"{kind[0]}/{kind[1]}" if kind[0] else kind[1]
-        options = {"kind": kind[2], "apiVersion": api_version} | connect_options(
-            self.info, self.request.query
-        )
-        return AdmissionRequest(
-            "CONNECT",
-            self.resource,
-            self.namespace,
-            self.info.name,
-            kind,
-            self.info.subresource,
-            options,
-            write=WriteOptions(user=self.user.info()),
-        )
 
     def check_body(self, obj: KubeObject) -> None:
         """Fill in kind and apiVersion, and hold kind, name and namespace against the path."""

@@ -46,4 +46,4 @@ def _request(namespace: str, name: str, node: str, options: WriteOptions) -> Adm
         "target": {"apiVersion": "v1", "kind": "Node", "name": node},
     }
     kind = ("", "v1", "Binding")
-    return AdmissionRequest("CREATE", PODS, namespace, name, kind, "binding", binding, write=options)
+    return AdmissionRequest("CREATE", PODS, namespace, name, "binding", kind, binding, write=options)

@@ -98,10 +98,9 @@ class Deleter:
         if already:
             return old, False
         if admitted is not None:
-            kind = (resource.group, resource.version, resource.kind)
             self._core.policies.admit(
                 AdmissionRequest(
-                    "DELETE", resource, namespace, admitted, kind, old=old, write=options, delete=delete
+                    "DELETE", resource, namespace, admitted, old=old, write=options, delete=delete
                 )
             )
         finalizers = self._finalizers(obj, delete.propagation_policy)

@@ -85,7 +85,7 @@ class Evictor:
         kind = ("policy", "v1", "Eviction")
         typed = {"apiVersion": "policy/v1", "kind": "Eviction"} | eviction
         self._core.policies.admit(
-            AdmissionRequest("CREATE", PODS, namespace, name, kind, "eviction", typed, write=options)
+            AdmissionRequest("CREATE", PODS, namespace, name, "eviction", kind, typed, write=options)
         )
 
     def _spend(self, namespace: str, pod: KubeObject, *, dry_run: bool) -> None:

@@ -259,23 +259,19 @@ class Writer:
 
     def _admit_new(self, resource: Resource, new: KubeObject, options: WriteOptions) -> None:
         if not self._core.policies.idle:
-            kind = (resource.group, resource.version, resource.kind)
-            namespace, name = namespace_of(new), name_of(new)
-            self._core.policies.admit(
-                AdmissionRequest("CREATE", resource, namespace, name, kind, "", new, write=options)
-            )
+            where = (namespace_of(new), name_of(new))
+            self._core.policies.admit(AdmissionRequest("CREATE", resource, *where, object=new, write=options))
 
     def _admit_change(
         self, resource: Resource, old: KubeObject, new: KubeObject, subresource: str, options: WriteOptions
     ) -> None:
         if self._core.policies.idle:
             return
-        kind = (resource.group, resource.version, resource.kind)
-        namespace, name = namespace_of(old), name_of(old)
+        where, kind = (namespace_of(old), name_of(old)), None
         if subresource == "scale":
             kind, old, new = ("autoscaling", "v1", "Scale"), scale_of(old), scale_of(new)
         self._core.policies.admit(
-            AdmissionRequest("UPDATE", resource, namespace, name, kind, subresource, new, old, options)
+            AdmissionRequest("UPDATE", resource, *where, subresource, kind, new, old, options)
         )
 
     def apply(

@@ -160,7 +160,7 @@ def test_every_kind_of_write_is_seen_as_upstream_shows_it(registry: LocalRegistr
         "CREATE pods/eviction Eviction q Eviction none real ann default"
     ]
     stream = AdmissionRequest(
-        "CONNECT", PODS, "default", "p", ("", "v1", "PodExecOptions"), "exec", {"kind": "PodExecOptions"}
+        "CONNECT", PODS, "default", "p", "exec", ("", "v1", "PodExecOptions"), {"kind": "PodExecOptions"}
     )
     registry.admit(stream)
     assert stream.write.warnings[0].endswith(
@@ -444,7 +444,7 @@ def test_the_library_takes_no_references_away(registry: LocalRegistry) -> None:
     warn = {"policyName": "p", "validationActions": ["Warn"]}
     registry.create(BINDINGS, "", {"metadata": {"name": "w"}, "spec": warn})
     registry.delete(BINDINGS, "", "p-binding")
-    request = AdmissionRequest("CREATE", CONFIG_MAPS, "default", "c", ("", "v1", "ConfigMap"), "", config())
+    request = AdmissionRequest("CREATE", CONFIG_MAPS, "default", "c", object=config())
     registry.admit(request)
     gc.collect()
     before = sys.getrefcount(None)

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from lab.kube.objects import KubeObject, name_of
-from lab.kube.resources import Resource
 from lab.kube.status import StatusError, forbidden
 from lab.localkube.protocols import AdmissionRequest
-from lab.localkube.registry.policies.fields import namespace_fields
 from lab.localkube.registry.policies.matching import namespace_in, read_matcher
 from lab.localkube.registry.policies.policy import Binding, Denial, Policy
-from lab.localkube.registry.served import NAMESPACES, POLICIES, POLICY_BINDINGS, storage_of
+from lab.localkube.registry.policies.values import values_of
+from lab.localkube.registry.served import NAMESPACES, POLICIES, POLICY_BINDINGS
 from lab.localkube.store.store import Change, Store
 
 _OWN = frozenset({POLICIES.key, POLICY_BINDINGS.key})
 """Policies do not judge policies: nobody shall lock themselves out."""
 
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
-_OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
 
 class Policies:
@@ -78,7 +75,7 @@ class Policies:
             bindings = [] if matched is None else _bindings(policy, request, namespace)
             if matched is None or not bindings:
                 continue
-            denials, errors = policy.judge(_values(request, matched, namespace, params=policy.has_params))
+            denials, errors = policy.judge(values_of(request, matched, namespace, params=policy.has_params))
             for binding in bindings:
                 refused = _act(request, policy, binding, denials) or _first(errors)
                 if refused is not None and refusal is None:
@@ -128,69 +125,3 @@ def _refusal(request: AdmissionRequest, policy: Policy, binding: Binding, denial
     error.code = _CODES.get(error.reason, 422)
     error.details = {**(error.details or {}), "causes": [{"message": message}]}
     return error
-
-
-def _values(
-    request: AdmissionRequest, matched: Resource, namespace: KubeObject | None, *, params: bool
-) -> dict[str, Any]:
-    """The variables of expressions. Fields that are empty are absent, as in upstream's JSON."""
-    asked, kind = request.resource, request.kind
-    obj, old = request.object, request.old
-    if matched is not asked:
-        kind = (matched.group, matched.version, matched.kind)
-        obj, old = _converted(asked, matched, obj), _converted(asked, matched, old)
-    about: KubeObject = {
-        "kind": _kind(kind),
-        "resource": _resource(matched),
-        "requestKind": _kind(request.kind),
-        "requestResource": _resource(asked),
-        "operation": request.operation,
-        "userInfo": request.write.user,
-        "dryRun": request.dry_run,
-    }
-    optional = {
-        "name": request.name,
-        "namespace": namespace_in(request),
-        "subResource": request.subresource,
-        "requestSubResource": request.subresource,
-        "options": _options(request),
-    }
-    about |= {key: value for key, value in optional.items() if value}
-    of_namespace = namespace if asked.key != NAMESPACES.key else None
-    values = {
-        "request": about,
-        "object": obj,
-        "oldObject": old,
-        "namespaceObject": namespace_fields(of_namespace),
-    }
-    return values | {"params": None} if params else values
-
-
-def _converted(asked: Resource, matched: Resource, obj: KubeObject | None) -> KubeObject | None:
-    return None if obj is None else storage_of(matched).read(storage_of(asked).write(obj))
-
-
-def _kind(kind: tuple[str, str, str]) -> KubeObject:
-    return {"group": kind[0], "version": kind[1], "kind": kind[2]}
-
-
-def _resource(resource: Resource) -> KubeObject:
-    return {"group": resource.group, "version": resource.version, "resource": resource.plural}
-
-
-def _options(request: AdmissionRequest) -> KubeObject | None:
-    if request.operation == "CONNECT":
-        return None
-    options: KubeObject = {"kind": _OPTIONS[request.operation], "apiVersion": "meta.k8s.io/v1"}
-    if request.dry_run:
-        options["dryRun"] = ["All"]
-    if request.delete is None:
-        if request.write.field_manager:
-            options["fieldManager"] = request.write.field_manager
-        return options | {"fieldValidation": request.write.field_validation}
-    given = {
-        "gracePeriodSeconds": request.delete.grace_period_seconds,
-        "propagationPolicy": request.delete.propagation_policy,
-        "preconditions": dict(request.delete.preconditions) or None,
-    }
-    return options | {key: value for key, value in given.items() if value is not None}
