@@ -34,8 +34,10 @@ from lab.faults.late_notifications import LateNotifications
 from lab.faults.lock_pile_up import LockPileUp
 from lab.faults.long_transaction import LongTransaction
 from lab.faults.medium import Fault
+from lab.faults.memory_leak import MemoryLeak
 from lab.faults.missing_series import MissingSeries
 from lab.faults.never_resolves import NeverResolves
+from lab.faults.poison_message import PoisonMessage
 from lab.faults.refired_alerts import RefiredAlerts
 from lab.faults.scrape_gap import ScrapeGap
 from lab.faults.scrape_lag import ScrapeLag
@@ -50,6 +52,8 @@ from lab.faults.watch_silence import WatchSilence
 _ALL: tuple[Fault, ...] = (
     HungWorkers(),
     SlowWorker(),
+    MemoryLeak(),
+    PoisonMessage(),
     # objects of the cluster
     BadRelease(),
     BadConfig(),

@@ -58,6 +58,32 @@ class ShopQueue:
                 ),
             )
 
+    async def send_order(self, partition: int, authorization: str) -> None:
+        """Put an order of somebody into the queue, unless there is one with this authorization already."""
+        await self._rows(
+            "INSERT INTO shop.orders (partition, customer, amount_cents, authorization_code)"
+            " SELECT %s, 'customer-import', 100, %s WHERE NOT EXISTS"
+            " (SELECT FROM shop.orders WHERE authorization_code = %s)",
+            (partition, authorization, authorization),
+        )
+
+    async def waiting_orders(self) -> set[str]:
+        """Authorizations of the orders in the queue that payments has not given."""
+        rows = await self._rows(
+            "SELECT authorization_code FROM shop.orders"
+            " WHERE confirmed_at IS NULL AND authorization_code NOT LIKE 'auth-%%' AND customer = %s",
+            ("customer-import",),
+        )
+        return {str(row[0]) for row in rows}
+
+    async def take_back_orders(self, authorizations: Sequence[str]) -> None:
+        """Remove them from the queue; what is not there is no error."""
+        if authorizations:
+            await self._rows(
+                "DELETE FROM shop.orders WHERE authorization_code = ANY(%s) AND customer = 'customer-import'",
+                (list(authorizations),),
+            )
+
     async def sessions(self, pids: Sequence[int]) -> tuple[datetime, set[int]]:
         """When the server started, and those of these backends that still live."""
         rows = await self._rows(

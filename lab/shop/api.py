@@ -27,6 +27,7 @@ from lab.metrics.metric import counter, histogram
 from lab.metrics.pod import run, serve
 from lab.shop.confirmation import Confirmations
 from lab.shop.database import Database
+from lab.shop.dead_letters import DeadLetters
 from lab.shop.directives import ServiceDirectives
 from lab.shop.queue import QueueGauges
 from lab.shop.release import FAILING, Defect
@@ -65,6 +66,7 @@ class OrdersApi:
         self._orders = counter(catalogue.ORDERS, registry)
         for result in ("confirmed", "late", "failed"):
             self._orders.labels(result)
+        self.dead_letters = DeadLetters(database)
         self.stop = asyncio.Event()
         self._latency = histogram(catalogue.ORDER_CONFIRMATION, registry)
 
@@ -192,6 +194,7 @@ def application(api: OrdersApi) -> web.Application:
     app = web.Application(client_max_size=64 * 1024)
     app.router.add_post("/orders", api.create)
     app.router.add_get(r"/orders/{id:\d{1,30}}", api.show)
+    api.dead_letters.add_routes(app)
     app.cleanup_ctx.append(api.background)
     return app
 

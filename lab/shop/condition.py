@@ -1,4 +1,4 @@
-"""What is the matter with a worker: nothing, slow, or hung. Set by its lease thread from chaos.directives.
+"""What is the matter with a worker: nothing, slow, leaking, or hung. Set by its lease thread.
 
 A hung worker is really hung: its consumer thread blocks in `pass_` on a condition variable, as a thread does
 that waits for a lock whose owner will not give it back. Everything else in the pod goes on: the lease, the
@@ -23,7 +23,7 @@ class Slowness:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """One row of chaos.directives that concerns this worker. mode: hang or slow."""
+    """One row of chaos.directives that concerns this program. mode: see schema.sql."""
 
     id: str
     mode: str
@@ -37,6 +37,7 @@ class WorkerCondition:
         self._changed = threading.Condition()
         self._hung = False
         self._slow: Slowness | None = None
+        self._leaking = 0.0
 
     @property
     def hung(self) -> bool:
@@ -48,9 +49,14 @@ class WorkerCondition:
         """How slowly to work; None means as fast as one can."""
         return self._slow
 
+    @property
+    def leaking(self) -> float:
+        """Bytes of memory that are lost each second."""
+        return self._leaking
+
     def follow(self, directives: Iterable[Directive]) -> None:
         """Take on what is asked; whatever is asked no longer ends. Unknown modes are ignored."""
-        hung, slow = False, None
+        hung, slow, leaking = False, None, 0.0
         for directive in directives:
             if directive.mode == "hang":
                 hung = True
@@ -59,8 +65,10 @@ class WorkerCondition:
                     max(0.01, float(directive.parameters.get("ordersPerSecond", 1.0))),
                     max(0.0, float(directive.parameters.get("peakSeconds", 2.0))),
                 )
+            elif directive.mode == "leak":
+                leaking += max(0.0, float(directive.parameters.get("bytesPerSecond", 0.0)))
         with self._changed:
-            self._hung, self._slow = hung, slow
+            self._hung, self._slow, self._leaking = hung, slow, leaking
             self._changed.notify_all()
 
     def pass_(self) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 
+from lab.errors import LabError
 from lab.shop.condition import Slowness, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.lease import Lease
@@ -17,6 +21,20 @@ _IDLE_SECONDS = 0.12
 _WORK_SECONDS = 0.008
 _BATCH = 10
 _CAUGHT_UP = 0.25
+_AUTHORIZATION = re.compile(r"auth-[0-9a-f]{12}")
+
+
+class PoisonedOrderError(LabError):
+    """An order that cannot be worked on, however often one tries."""
+
+    exit_code = 1
+
+    def __init__(self, order: int, code: str) -> None:
+        super().__init__(
+            f"order {order} cannot be confirmed: {code!r} is no authorization of payments",
+            hint="set it aside: POST /orders/{id}/set-aside",
+        )
+        self.order = order
 
 
 class Consumer(threading.Thread):
@@ -31,6 +49,7 @@ class Consumer(threading.Thread):
         self._lease = lease
         self._condition = condition
         self._progress = progress
+        self.failure: PoisonedOrderError | None = None
         self._stopping = threading.Event()
         self._catching_up = False
 
@@ -50,6 +69,9 @@ class Consumer(threading.Thread):
                     if connection is None or connection.closed:
                         connection = connect(self._url, self._pod)
                     pause = self._work(connection, partition)
+                except PoisonedOrderError as error:
+                    self._fail(connection, error)
+                    return
                 except psycopg.Error as error:
                     log.warning("no orders: %s", str(error).strip().partition("\n")[0])
                     if connection is not None:
@@ -66,18 +88,20 @@ class Consumer(threading.Thread):
         with connection.transaction():
             taken = connection.execute(
                 """
-                SELECT id, extract(epoch FROM clock_timestamp() - created_at)::float8 FROM shop.orders
+                SELECT id, extract(epoch FROM clock_timestamp() - created_at)::float8, authorization_code
+                FROM shop.orders
                 WHERE partition = %s AND confirmed_at IS NULL
                 ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
                 """,
                 (partition, limit),
             ).fetchall()
+            _check(taken)
             if taken:
                 self._stopping.wait(_WORK_SECONDS * len(taken))
                 connection.execute(
                     "UPDATE shop.orders SET confirmed_at = clock_timestamp(), confirmed_by = %s"
                     " WHERE id = ANY(%s)",
-                    (self._pod, [order for order, _ in taken]),
+                    (self._pod, [order for order, _, _ in taken]),
                 )
         if taken:
             self._progress.confirmed(partition, len(taken))
@@ -85,6 +109,19 @@ class Consumer(threading.Thread):
             self._catching_up = False
             return 0.0 if len(taken) == limit else _IDLE_SECONDS
         return self._pace(slow, taken[0][1] if taken else 0.0)
+
+    def _fail(self, connection: psycopg.Connection | None, error: PoisonedOrderError) -> None:
+        """Count the attempt, and end this program: it cannot go on without this order."""
+        self.failure = error
+        log.error("%s", error.message)
+        if connection is None:
+            return
+        try:
+            connection.execute("UPDATE shop.orders SET attempts = attempts + 1 WHERE id = %s", (error.order,))
+        except psycopg.Error as away:
+            log.warning("the attempt is not counted: %s", str(away).strip().partition("\n")[0])
+        finally:
+            connection.close()
 
     def _pace(self, slow: Slowness, age: float) -> float:
         """How long a slow worker pauses, given the age in seconds of the order it did last."""
@@ -95,3 +132,10 @@ class Consumer(threading.Thread):
         if self._catching_up:
             return 0.0
         return max(0.0, min(1.0 / slow.orders_per_second, slow.peak_seconds - age))
+
+
+def _check(taken: Sequence[tuple[Any, ...]]) -> None:
+    """Raise PoisonedOrderError for the first order that payments has not authorized."""
+    for order, _, code in taken:
+        if _AUTHORIZATION.fullmatch(code) is None:
+            raise PoisonedOrderError(order, code)

@@ -14,6 +14,7 @@ import psycopg
 from lab.core.clock import Clock
 from lab.shop.condition import Directive, WorkerCondition
 from lab.shop.database import connect
+from lab.shop.leak import Leak
 from lab.shop.progress import Progress
 
 log = logging.getLogger("shop.lease")
@@ -35,6 +36,7 @@ class Lease(threading.Thread):
         self._condition = condition
         self._progress = progress
         self._clock = clock
+        self._leak = Leak(clock)
         self._stopping = threading.Event()
         self._beat_at = float("-inf")
         self._partition: int | None = None
@@ -89,6 +91,7 @@ class Lease(threading.Thread):
             (self._pod, held),
         ).fetchall()
         self._condition.follow(Directive(*row) for row in rows)
+        self._leak.follow(self._condition.leaking)
         # Only now may the consumer begin: a partition that hangs its worker does so before the first order.
         self._beat_at, self._partition = started, held
         self._before = self._before if held is None else held

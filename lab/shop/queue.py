@@ -27,6 +27,7 @@ class QueueGauges:
         self._clock = clock
         self._orders = gauge(catalogue.QUEUE_ORDERS, registry)
         self._age = gauge(catalogue.QUEUE_OLDEST_AGE, registry)
+        self._attempts = gauge(catalogue.QUEUE_ATTEMPTS, registry)
         self._read_at = float("-inf")
 
     @property
@@ -39,13 +40,15 @@ class QueueGauges:
         rows = await self._database.rows(
             """
             SELECT p.partition, count(o.id),
-                   coalesce(extract(epoch FROM clock_timestamp() - min(o.created_at)), 0)::float8
+                   coalesce(extract(epoch FROM clock_timestamp() - min(o.created_at)), 0)::float8,
+                   coalesce(max(o.attempts), 0)
             FROM shop.partitions p
             LEFT JOIN shop.orders o ON o.partition = p.partition AND o.confirmed_at IS NULL
             GROUP BY p.partition
             """
         )
-        for partition, orders, age in rows:
+        for partition, orders, age, attempts in rows:
+            self._attempts.labels(partition).set(attempts)
             self._orders.labels(partition).set(orders)
             self._age.labels(partition).set(max(0.0, age))
         self._read_at = self._clock.monotonic()
@@ -62,6 +65,7 @@ class QueueGauges:
                 log.warning("the queue cannot be read: %s", str(error).strip().partition("\n")[0])
                 self._orders.clear()
                 self._age.clear()
+                self._attempts.clear()
             rounds += 1
             await self._clock.sleep(_EVERY_SECONDS)
 

@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS shop.partitions (
     lease_expires timestamptz NOT NULL DEFAULT '-infinity'
 );
 
--- Orders are the queue: one that is not confirmed waits for the worker of its partition.
+-- Orders are the queue: one that is not confirmed waits for the worker of its partition. `attempts` counts
+-- how often working on it has failed.
 CREATE TABLE IF NOT EXISTS shop.orders (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     partition     integer NOT NULL REFERENCES shop.partitions,
@@ -21,10 +22,24 @@ CREATE TABLE IF NOT EXISTS shop.orders (
     authorization_code text NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     confirmed_at  timestamptz,
-    confirmed_by  text
+    confirmed_by  text,
+    attempts      integer NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS orders_waiting ON shop.orders (partition, id) WHERE confirmed_at IS NULL;
 CREATE INDEX IF NOT EXISTS orders_confirmed ON shop.orders (confirmed_at) WHERE confirmed_at IS NOT NULL;
+
+-- Orders that somebody has moved aside, because working on them failed again and again.
+CREATE TABLE IF NOT EXISTS shop.dead_letters (
+    id            bigint PRIMARY KEY,
+    partition     integer NOT NULL,
+    customer      text NOT NULL,
+    amount_cents  bigint NOT NULL,
+    authorization_code text NOT NULL,
+    created_at    timestamptz NOT NULL,
+    attempts      integer NOT NULL,
+    reason        text NOT NULL,
+    set_aside_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- What the fault injector asks of the shop's programs. Of a worker by pod, so that a restart cures it, or by
 -- partition, so that it does not; of all pods of a service by its name. It bites until `expires_at`.

@@ -24,6 +24,8 @@ from lab.shop.lease import Lease
 from lab.shop.progress import Progress
 from lab.shop.settings import ShopSettings
 
+_LOOK_SECONDS = 0.1
+
 
 def application(threads_live: Callable[[], bool]) -> web.Application:
     """Liveness fails when a thread has ended by an error. One that is blocked lives."""
@@ -45,9 +47,9 @@ async def main() -> None:
     condition, progress = WorkerCondition(), Progress(registry, clock)
     lease = Lease(settings.database_url, settings.pod, condition, progress, clock)
     consumer = Consumer(settings.database_url, settings.pod, lease, condition, progress)
-    began = False
+    began, stop = False, asyncio.Event()
 
-    async def begin() -> None:
+    async def work() -> None:
         nonlocal began
         database = Database(settings.database_url, f"{settings.pod}-start", clock)
         await ServiceDirectives(database, "worker", clock).wait_to_start()
@@ -55,20 +57,25 @@ async def main() -> None:
         lease.start()
         consumer.start()
         began = True
+        while consumer.failure is None:
+            await clock.sleep(_LOOK_SECONDS)
+        stop.set()
 
     async def background(_: web.Application) -> AsyncIterator[None]:
-        beginning = asyncio.create_task(begin())
+        working = asyncio.create_task(work())
         yield
-        beginning.cancel()
+        working.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await beginning
+            await working
 
     app = application(lambda: not began or (lease.is_alive() and consumer.is_alive()))
     app.cleanup_ctx.append(background)
-    await serve(app, port=settings.port, ready=lambda: began and lease.fresh, registry=registry)
+    await serve(app, port=settings.port, ready=lambda: began and lease.fresh, registry=registry, stop=stop)
     if began:
         consumer.stop()
         lease.stop()
+    if consumer.failure is not None:
+        raise consumer.failure
 
 
 if __name__ == "__main__":

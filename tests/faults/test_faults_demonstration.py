@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import psutil
 import psycopg
 from shop_pods import Pod, Pods, until
 
@@ -125,3 +126,64 @@ async def test_slow_worker_ages_below_the_alert_and_drains(pods: Pods, faults_ap
     assert await load.stop() == 0
     await until(shop.empty, "the queue is empty")
     assert await shop.sells()
+
+
+async def test_a_leaking_worker_grows_until_it_is_healed(pods: Pods, faults_api: Any) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    process = psutil.Process(shop.worker.process.pid)
+    before = process.memory_info().rss
+    parameters = {"partition": BUSY, "megabytesPerLabMinute": 60}
+    [entry] = await faults.inject("memory-leak", parameters=parameters)
+
+    async def grown() -> bool:
+        return process.memory_info().rss > before + 60 * 1024 * 1024
+
+    await until(grown, "the worker has grown")
+    assert await shop.sells()
+    await faults.call("DELETE", f"faults/{entry['id']}")
+
+    async def shrunk() -> bool:
+        return process.memory_info().rss < before + 20 * 1024 * 1024
+
+    await until(shrunk, "healed, the memory is free again")
+
+
+async def test_a_poison_message_ends_each_worker_until_it_is_moved_aside(pods: Pods, faults_api: Any) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    [entry] = await faults.inject("poison-message", parameters={"partition": BUSY})
+
+    async def ended() -> bool:
+        return shop.worker.process.returncode is not None
+
+    await until(ended, "the worker ends")
+    assert shop.worker.process.returncode == 1
+    await shop.restart("worker-b")
+    await until(ended, "a restart is no cure")
+    assert await shop.late()
+
+    async def attempts() -> bool:
+        return await shop.queue("attempts") == 2
+
+    await until(attempts, "the attempts are counted")
+    async with pods.session.get(f"{shop.api.base}/orders?minAttempts=2") as answer:
+        [order] = (await answer.json())["orders"]
+    aside = f"{shop.api.base}/orders/{order['id']}/set-aside"
+    async with pods.session.post(aside, json={"reason": "no authorization"}) as answer:
+        assert (answer.status, (await answer.json())["attempts"]) == (200, 2)
+    async with pods.session.post(aside, json={"reason": "again"}) as answer:
+        assert answer.status == 404
+    async with pods.session.post(aside, json={}) as answer:
+        assert answer.status == 400
+    await shop.restart("worker-c")
+    await until(shop.sells, "without that order the shop sells")
+    await until(lambda: faults.state(entry["id"], "undone"), "the journal notices")
+    assert (await faults.entry(entry["id"]))["undoneBy"] == "repair"
+    async with pods.session.get(f"{shop.api.base}/dead-letters") as answer:
+        assert [letter["reason"] for letter in (await answer.json())["orders"]] == ["no authorization"]
+    [another] = await faults.inject("poison-message", parameters={"partition": BUSY})
+    await until(ended, "the worker ends")
+    await faults.call("DELETE", f"faults/{another['id']}")
+    await shop.restart("worker-d")
+    await until(shop.sells, "healed, the shop sells")
