@@ -20,7 +20,7 @@ from lab.pager.incidents import Incidents
 from lab.pager.state import invented_record
 from lab.pager.store import Store, WrongState
 
-MADE_UP = "the fault made this alert up; nothing was wrong"
+MADE_UP = "the fault made this alert up"
 PROMETHEUS = "http://prometheus.lab-system.svc:9090"
 
 _SERVICES = (
