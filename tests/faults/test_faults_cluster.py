@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cluster_bench import ClusterBench, Dead, meant
-from shop_pods import until
+from shop_pods import Pods, until
 from test_faults_in_cluster import kube
 
 from lab.core.fault import FaultState
@@ -18,6 +18,7 @@ from lab.faults.cluster import MARK
 from lab.faults.injector import Injector
 from lab.faults.medium import NoVictimError, OccupiedError
 from lab.kube.client import KubeClient
+from lab.shop.database import connect
 
 __all__ = ["kube"]
 
@@ -191,3 +192,36 @@ async def test_a_lost_connection_at_any_call_leaves_nothing_behind(bench: Cluste
 async def _inject_and_undo(injector: Injector) -> None:
     entries = await injector.inject("bad-release")
     await injector.undo(entries, "heal")
+
+
+async def test_killed_for_real_the_injector_leaves_nothing_that_its_successor_cannot_undo(
+    bench: ClusterBench, pods: Pods, faults_api: Any, database_url: str
+) -> None:
+    connect(database_url, "test").close()
+    before = await bench.create("api")
+    kubeconfig = str(bench.path.with_name("data") / "admin.kubeconfig")
+    first = await faults_api("faults-1", KUBECONFIG=kubeconfig, FAULT_JOURNAL_FILE="")
+    [entry] = await first.inject("bad-release", forSeconds=600)
+    await _kill(first)
+    second = await faults_api("faults-2", KUBECONFIG=kubeconfig, FAULT_JOURNAL_FILE="")
+    assert (await bench.deployment("api"))["metadata"]["annotations"][MARK] == entry["id"]
+    assert await second.state(entry["id"], "active")
+    await second.call("DELETE", f"faults/{entry['id']}")
+    assert meant(await bench.deployment("api")) == meant(before)
+    asking = asyncio.create_task(second.call("POST", "faults", {"name": "bad-config"}))
+
+    async def planned() -> bool:
+        journal = await bench.kube.get("configmaps", "fault-journal", "lab-system")
+        return '"bad-config-' in journal["data"]["journal.json"]
+
+    await until(planned, "it is in the journal")
+    await _kill(second)
+    await asyncio.gather(asking, return_exceptions=True)
+    third = await faults_api("faults-3", KUBECONFIG=kubeconfig, FAULT_JOURNAL_FILE="")
+    await third.call("DELETE", "faults")
+    assert meant(await bench.deployment("api")) == meant(before)
+
+
+async def _kill(faults: Any) -> None:
+    faults.pod.process.kill()
+    await faults.pod.process.wait()
