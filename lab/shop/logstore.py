@@ -30,7 +30,7 @@ log = logging.getLogger("shop.logstore")
 BUCKET = "shop-logs"
 SERVICES = ("api", "payments", "worker")
 PORT = 9000
-DAYS_AT_START = 20
+DAYS_AT_START = 7
 FIRST_DAY = datetime(2030, 1, 1, tzinfo=UTC)
 """The lab's calendar begins so many days before the store starts; a lab hour later it is an hour later."""
 
