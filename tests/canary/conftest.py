@@ -1,4 +1,4 @@
-"""The stage of the canary's tests: one per module."""
+"""The stage of the canary's tests: one API server and one gateway for all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lab.core.clock import SystemClock
 from lab.kube.client import KubeClient
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with running_place(tmp_path_factory.mktemp("canary")) as running:
         yield running
@@ -48,6 +48,8 @@ async def stage(place: Place) -> AsyncIterator[Stage]:
         KubeClient(place.gateway, user_agent="automation") as automation,
         KubeClient(place.canary) as canary,
     ):
+        live = {"data": {"mode": "live", "killSwitch": "off"}}
+        await kube.patch("configmaps", "automation-control", live, "lab-system")
         made = Stage(kube, automation, canary, audit)
         made.begun = (await audit.last())[0]
         yield made

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.canary.measuring import freshness
+from lab.catalog import load_exercise
+from lab.catalog.canary import default_canary
 from lab.core.canary import CanaryPlan, read_plan, read_steps
 from lab.core.condition import read_condition
+from lab.core.places import data_root
 from lab.errors import ConfigError, UsageError
 
 METRIC = {"name": "errors", "query": "x", "successCondition": "result < 0.05"}
@@ -148,3 +154,37 @@ def test_steps_of_the_command_line():
     for wrong in ("", "a", "10,5", "0,50", "50,101", "nan"):
         with pytest.raises(UsageError):
             read_steps(wrong)
+
+
+def test_the_labs_own_plan_is_valid_and_every_metric_can_tell_its_age():
+    plan = default_canary()
+    assert plan.steps == (10, 50, 100)
+    assert {metric.name for metric in plan.analysis} == {"error-ratio", "late-orders", "auto-success-rate"}
+    assert all(metric.freshness or freshness(metric.query) for metric in plan.analysis)
+
+
+def exercise_with(folder: Path, more: str) -> Path:
+    """A copy of the first exercise with more in its exercise.yaml."""
+    copied = folder / "stuck-workers"
+    shutil.copytree(data_root() / "exercises" / "stuck-workers", copied)
+    with (copied / "exercise.yaml").open("a") as file:
+        file.write(more)
+    return copied
+
+
+def test_an_exercise_may_bring_a_plan_and_thresholds_of_its_own(tmp_path):
+    written = f"canary: {{steps: [25, 100], analysis: [{json.dumps(METRIC)}]}}\n"
+    written += "shadow: {minHangs: 2, maxFalseActions: 1}\n"
+    exercise = load_exercise(exercise_with(tmp_path, written))
+    assert exercise.canary is not None
+    assert (exercise.canary.steps, exercise.canary.analysis[0].name) == ((25, 100), "errors")
+    assert (exercise.shadow.min_hangs, exercise.shadow.max_false_actions) == (2, 1)
+
+
+def test_problems_of_an_exercises_plan_are_named_with_the_others(tmp_path):
+    written = "canary: {steps: [0], analysis: [{name: x, query: y, successCondition: wrong}]}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_exercise(exercise_with(tmp_path, written))
+    said = "\n".join(caught.value.problems)
+    assert "canary: steps: a percentage is above 0" in said
+    assert "canary: analysis[0].successCondition is no condition" in said
