@@ -48,7 +48,7 @@ class AuditLog:
     def append(self, **fields: Any) -> AuditRecord:
         """Number and write a record. Raises LabError when it cannot be written; then it has no number."""
         record = AuditRecord(seq=self.last + 1, **fields)
-        line = orjson.dumps(record.as_dict(), default=str) + b"\n"
+        line = orjson.dumps(record, default=str) + b"\n"  # a record is a dataclass of JSON values
         try:
             written = os.write(self._file, line)
             if written < len(line):

@@ -40,6 +40,8 @@ from lab.errors import LabError
 Ready = Callable[[], Awaitable[bool] | bool]
 """Whether the pod can take traffic now. An exception counts as no."""
 
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
 _SHUTDOWN_SECONDS = 1.0
 log = logging.getLogger("lab.pod")
 
@@ -137,12 +139,16 @@ def configure_logging() -> None:
     )
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
-    """Run a pod program to its end: exit code 0, or the LabError's with its message and hint on stdout."""
+def run(main: Callable[[], Coroutine[Any, Any, None]], loop_factory: LoopFactory | None = None) -> NoReturn:
+    """Run a pod program to its end: exit code 0, or the LabError's with its message and hint on stdout.
+
+    loop_factory: what makes the event loop; by default asyncio's own.
+    """
     configure_logging()
     code = 0
     try:
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(main())
     except KeyboardInterrupt:
         pass
     except LabError as error:
