@@ -1,6 +1,6 @@
 """Which incident is the human's, and which of those comes first. Pure functions.
 
-shadow, or kill switch on, or no automation runs      every page
+shadow, canary, kill switch on, no automation runs    every page
 live, and an automation runs                          pages escalated to a human, and those open for long
 """
 
