@@ -8,6 +8,7 @@ While the kill switch is engaged, mutations are not hit either: its refusal is t
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import aiohttp
 
@@ -24,7 +25,9 @@ from lab.gateway.measures import Measures
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import Connection
 
+log = logging.getLogger("lab.gateway")
 _SWEEP_SECONDS = 0.1
+_AGAIN_SECONDS = 1.0
 
 
 class Faults:
@@ -63,14 +66,24 @@ class Faults:
 
     async def run(self, connection: Connection) -> None:
         """Follow the rows for ever, and bring them to watches that are open."""
-        async with KubeClient(connection, user_agent="lab-gateway") as kube, asyncio.TaskGroup() as group:
-            group.create_task(self.board.follow(kube))
-            group.create_task(self._past.follow(kube, self.board))
-            group.create_task(self._sweep())
+        async with KubeClient(connection, user_agent="lab-gateway") as kube:
+            while True:
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self.board.follow(kube))
+                        group.create_task(self._past.follow(kube, self.board))
+                        group.create_task(self._sweep())
+                except* Exception:  # the edge of a loop: one odd row must not end all other faults
+                    log.exception("the faults are followed anew")
+                await self._clock.sleep(_AGAIN_SECONDS)
+
+    def sweep(self) -> None:
+        """Bring the faults that are active now to all open watches."""
+        self._watches.sweep(self.board.active(), self._scene.hit)
 
     async def _sweep(self) -> None:
         while True:
-            self._watches.sweep(self.board.active(), self._scene.hit)
+            self.sweep()
             await self._clock.sleep(_SWEEP_SECONDS)
 
 
