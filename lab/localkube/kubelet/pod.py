@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 PODS = builtin("Pod")
 FORCED_GRACE = 1.0
 """Seconds that the processes of a pod get which is gone from the API already."""
+RETRY_SECONDS = 1.0
+"""Pause before a write is tried again that the API refused, as an admission policy may."""
+
 LOST = {"exitCode": 255, "reason": "Unknown", "message": "The kubelet was restarted."}
 
 
@@ -40,6 +43,8 @@ class PodWorker:
         self._keep = False
         self._grace = FORCED_GRACE
         self._moved = asyncio.Event()
+        self._vanished = asyncio.Event()
+        self._retry: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         spec, status = pod["spec"], pod.get("status") or {}
         self._place = PodPlace("", node.address, node.cpu, node.memory)
@@ -71,6 +76,7 @@ class PodWorker:
     def vanish(self, grace: float = FORCED_GRACE, *, keep: bool = False) -> None:
         """Stop without a word to the API: the object is gone, or this kubelet goes and its files stay."""
         self._gone, self._keep = True, keep
+        self._vanished.set()
         self._request_stop(grace)
 
     def refresh(self, *, renew_token: bool = False) -> None:
@@ -106,9 +112,9 @@ class PodWorker:
                     self._changed()
             await self._stop.wait()
             await self._terminate(living)
-            self._leave()
+            await self._leave()
         finally:
-            await end(living, *self._tasks.values())
+            await end(living, self._retry, *self._tasks.values())
             if self._place.pod_ip:
                 self._node.addresses.release(self._place.pod_ip)
         if not self._keep:
@@ -213,26 +219,29 @@ class PodWorker:
             if isinstance(result, Exception):
                 log.error("container of %s", self.context.title, exc_info=result)
 
-    def _leave(self) -> None:
-        """Write the last status and take the object out of the API."""
-        if self._gone:
-            return
+    async def _leave(self) -> None:
+        """Write the last status and take the object out of the API, however often that is refused."""
         codes = [s.terminated["exitCode"] for s in self._facts.mains if s.terminated]
         if not self._facts.phase:
             clean = len(codes) == len(self._facts.mains) and not any(codes)
             self._facts.phase = "Succeeded" if clean else "Failed"
+        while not self._gone:
+            self._write_status()
+            if self._removed():
+                return
+            await first_of(self._node.clock, RETRY_SECONDS, self._vanished.wait())
+
+    def _removed(self) -> bool:
+        """Delete the object; False when that was refused."""
         metadata = self.pod["metadata"]
-        self._write_status()
+        now = DeleteOptions(grace_period_seconds=0, preconditions={"uid": metadata["uid"]})
         try:
-            self._node.registry.delete(
-                PODS,
-                metadata["namespace"],
-                metadata["name"],
-                DeleteOptions(grace_period_seconds=0, preconditions={"uid": metadata["uid"]}),
-            )
+            self._node.registry.delete(PODS, metadata["namespace"], metadata["name"], now)
         except StatusError as error:
             if error.code not in (404, 409):
                 log.warning("pod %s is not removed: %s", self.context.title, error.message)
+                return False
+        return True
 
     def _make_volumes(self) -> PodVolumes:
         directory = self.context.directory / "volumes"
@@ -267,6 +276,15 @@ class PodWorker:
         except StatusError as error:
             if error.code != 404:
                 log.warning("status of %s is not written: %s", self.context.title, error.message)
+                self._write_later()
+
+    def _write_later(self) -> None:
+        if self._retry is None or self._retry.done() or self._retry is asyncio.current_task():
+            self._retry = asyncio.create_task(self._wait_and_write())
+
+    async def _wait_and_write(self) -> None:
+        await self._node.clock.sleep(RETRY_SECONDS)
+        self._write_status()
 
 
 def _init_policy(policy: str) -> str:

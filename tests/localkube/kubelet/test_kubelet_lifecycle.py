@@ -6,6 +6,8 @@ import psutil
 import pytest
 from kubelet_bench import POD_IP, SERVER, Bench, python
 
+from lab.kube.resources import builtin
+
 PAUSE = python("import signal; signal.pause()")
 STUBBORN = python("import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True); signal.pause()")
 
@@ -21,8 +23,6 @@ async def test_the_node_is_ready_and_renews_a_lease(bench: Bench) -> None:
     }
     assert {"type": "InternalIP", "address": f"127.{bench.block}.0.1"} in node["status"]["addresses"]
     assert int(node["status"]["allocatable"]["pods"]) > 0
-    from lab.kube.resources import builtin
-
     lease = bench.registry.get(builtin("Lease"), "kube-node-lease", "local")
     assert lease["spec"]["holderIdentity"] == "local"
 
@@ -241,3 +241,27 @@ async def test_usage_counts_all_processes(bench: Bench) -> None:
     bench.pod("used", PAUSE)
     await bench.until_ready("used")
     assert bench.kubelet.usage("default", "used")["memory"] > 1 << 20
+
+
+async def test_what_a_policy_refuses_is_tried_again(bench: Bench) -> None:
+    """Neither a pod's start nor its removal is forgotten when the API would not hear of it."""
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE", "DELETE"]}
+    rules = [rule | {"resources": ["pods", "pods/status"]}]
+    expression = "request.operation == 'DELETE' && request.options.gracePeriodSeconds > 0"
+    spec = {"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": expression}]}
+    bench.create("ValidatingAdmissionPolicy", "deaf", "", spec=spec)
+    binding = builtin("ValidatingAdmissionPolicyBinding")
+    bound = {"policyName": "deaf", "validationActions": ["Deny"]}
+    bench.create("ValidatingAdmissionPolicyBinding", "deaf", "", spec=bound)
+    bench.pod("web", PAUSE)
+    await bench.until(lambda: bench.events("web")[-1:] and bench.events("web")[-1][0] == "Started")
+    assert bench.phase("web") == "Pending"
+    bench.registry.delete(binding, "", "deaf")
+    await bench.until_ready("web")
+    bench.create("ValidatingAdmissionPolicyBinding", "deaf", "", spec=bound)
+    bench.delete("web", grace=1)
+    worker = bench.kubelet._pod("default", "web")
+    await bench.until(lambda: worker.containers["main"].status.terminated)
+    assert bench.get("web") is not None
+    bench.registry.delete(binding, "", "deaf")
+    await bench.until_gone("web")
