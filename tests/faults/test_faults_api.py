@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 import shutil
+import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import yaml
 from api_bench import Bench, bench, call, cluster, gateway_thread
 from kubernetes.client import AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
@@ -20,6 +22,10 @@ from shop_pods import until
 from urllib3.exceptions import MaxRetryError, ProtocolError, ReadTimeoutError
 
 from lab.core.fault import FaultState
+from lab.core.fault_plan import Plan
+from lab.core.places import data_root
+from lab.errors import UsageError
+from lab.faults.registry import SPECS
 
 __all__ = ["bench", "cluster", "gateway_thread"]
 KUBECTL = shutil.which("kubectl")
@@ -457,3 +463,27 @@ async def test_what_kubectl_says(bench: Bench) -> None:
     await bench.heal()
     code, out = await bench.kubectl(KUBECTL, "get", "pods")
     assert (code, "worker-" in out) == (0, True), out
+
+
+def test_the_plan_in_the_documentation_is_one() -> None:
+    text = (data_root() / "docs" / "faults.md").read_text()
+    block = text.partition("(`lab break --plan plan.yaml`):\n\n")[2].partition("\n\n")[0]
+    plan = Plan.from_dict(yaml.safe_load(textwrap.dedent(block)), SPECS)
+    assert (plan.seed, len(plan.steps)) == (7, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("api-errors", {"verbs": "list,look"}, "verbs is one of get, list"),
+        ("api-conflict", {"verbs": "delete"}, "verbs is one of update, patch, not 'delete'"),
+        ("api-errors", {"error": "500"}, "error is one of internal, unavailable, timeout"),
+        ("api-latency", {"delaySeconds": 121}, "delaySeconds is at most 120"),
+        ("api-hang", {"probability": 1.5}, "probability is at most 1"),
+        ("api-outage", {"probability": 0.5}, "there is no parameter 'probability'"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"fault {name}") as caught:
+        SPECS[name].read(parameters)
+    assert message in caught.value.message
