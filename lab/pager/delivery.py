@@ -209,7 +209,12 @@ class Delivery:
             return payload(webhook, member, its_status, generator, self._external_url)
 
         others = (state.incidents[identity] for identity in state.open.values())
-        heard = (other for other in others if all_match(webhook.matchers, other.labels))
+        now, silences = self._book.store.clock.now(), self._book.silences
+        heard = (
+            other
+            for other in others
+            if all_match(webhook.matchers, other.labels) and not silences.silencing(other.labels, now)
+        )
         return orjson.dumps(self._book.trouble.telling.body(incident, status, heard, one))
 
     async def _copy(self, webhook: Webhook, body: bytes, row: str, seconds: float) -> None:

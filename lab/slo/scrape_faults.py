@@ -1,6 +1,6 @@
 """What the monitoring faults make of a scrape. Each fault keeps what it needs, and only while it bites.
 
-    the target's answer ─► scrape-lag ─► frozen-metrics ─► missing-series ─► scrape-gap ─► Prometheus
+    the target's answer ─► frozen-metrics ─► scrape-lag ─► missing-series ─► scrape-gap ─► Prometheus
 
 With a lag, Prometheus first sees time stand still and then everything late: that is how a pipeline falls
 behind, and no counter ever goes back. When the lag ends it is caught up at once.
@@ -97,6 +97,13 @@ class ScrapeFaults:
         hits = [row for row in rows if row.fault in _EFFECTS and _hits(row, scrape)]
         return sorted(hits, key=lambda row: _ORDER.index(row.fault))
 
+    def knows(self, rows: Sequence[FaultRow], scrape: Scrape) -> bool:
+        """Whether the target need not be asked: all that it said is frozen, even if it no longer answers."""
+        return any(
+            row.fault == FROZEN_METRICS and _pattern(row) == EVERY and self._of(row, scrape).answers
+            for row in rows
+        )
+
     def apply(self, rows: Sequence[FaultRow], scrape: Scrape, answer: Answer) -> Answer:
         """What Prometheus gets instead."""
         for row in rows:
@@ -172,8 +179,8 @@ def _mixed(row: FaultRow, fresh: Answer, old: Answer) -> Answer:
 
 
 _EFFECTS: dict[str, Callable[[FaultRow, _Memory, Scrape, Answer], Answer]] = {
-    SCRAPE_LAG: _lag,
     FROZEN_METRICS: _frozen,
+    SCRAPE_LAG: _lag,
     MISSING_SERIES: _missing,
     SCRAPE_GAP: _gap,
 }

@@ -26,6 +26,7 @@ LONGEST_SECONDS = 10.0
 _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 _PASSED_ON = ("Accept", "Accept-Encoding", "Authorization", "User-Agent", _TIMEOUT_HEADER)
 _PASSED_BACK = ("Content-Type", "Content-Encoding")
+_NOT_ASKED = Answer(502)
 _UNREACHED = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -72,7 +73,9 @@ class ScrapeProxy:
         try:
             if not rows:
                 return await self._pass_on(request, url)
-            return _response(self._faults.apply(rows, scrape, await self._ask_in_text(request, url)))
+            known = self._faults.knows(rows, scrape)
+            answer = _NOT_ASKED if known else await self._ask_in_text(request, url)
+            return _response(self._faults.apply(rows, scrape, answer))
         except _UNREACHED as error:
             return web.Response(status=502, text=f"{url}: {type(error).__name__}\n")
 

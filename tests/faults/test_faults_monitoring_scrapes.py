@@ -188,6 +188,21 @@ def test_a_lag_plays_a_failure_back_too() -> None:
     assert see(faults, "x 3\n", 3) == Answer(200, "x 2 2000\n")
 
 
+def test_a_frozen_target_is_not_asked_again_and_may_lag_as_well() -> None:
+    faults = ScrapeFaults(lambda: [row("scrape-lag", lagLabMinutes=1), row("frozen-metrics")])
+    rows = faults.biting(scrape())
+    assert [one.fault for one in rows] == ["frozen-metrics", "scrape-lag"]
+    assert not faults.knows(rows, scrape())
+    see(faults, "", 0, 502)
+    assert not faults.knows(rows, scrape())
+    see(faults, "x 1\n", 1)
+    assert faults.knows(rows, scrape())
+    assert not faults.knows(rows, scrape("api-2"))
+    assert see(faults, "", 2, 502) == Answer(200, "x 1 1000\n")
+    see(faults, "", 3, 502)
+    assert see(faults, "", 4, 502) == Answer(200, "x 1 3000\n")
+
+
 def test_memory_is_bounded_and_ends_with_the_fault() -> None:
     rows: list[FaultRow] = [row("scrape-lag", lagLabMinutes=100)]
     faults = ScrapeFaults(lambda: rows)
