@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry
+from yarl import URL
 
 from lab.core.clock import SystemClock, TimeScale
 from lab.metrics.pod import add_probes
@@ -106,6 +107,11 @@ class PagerAt:
             if self.contract is not None:
                 self.contract.check(method, path, answer.status, answer.content_type, text)
             return await answer.json() if "json" in answer.headers.get("Content-Type", "") else text
+
+    async def any(self, method: str, path: str, body: Any, headers: Any) -> tuple[int, str, str]:
+        url = URL(self.base + path, encoded=True)
+        async with self._session.request(method, url, json=body, headers=headers) as answer:
+            return answer.status, answer.content_type, await answer.text()
 
     async def raw(self, method: str, path: str, data: Any) -> tuple[int, str]:
         async with self._session.request(method, self.base + path, data=data) as answer:
