@@ -202,11 +202,11 @@ class Controller:
     async def _count(self, status: Status) -> Status:
         """Count real actions on members; with enough of them, measurements count."""
         after, count = self._counted
-        found = await self._audit.records(after)
-        if not found and (await self._audit.last())[0] < after:  # a new log; all of it is later
-            found = await self._audit.records(0)
+        found, last = await self._audit.records(after)
+        if last < after:  # a new log; all of it is later
+            found, last = await self._audit.records(0)
         count += sum(1 for entry in found if entry.canary == MEMBER and acted(entry) and entry.code < 400)
-        self._counted = (found[-1].seq if found else after, count)
+        self._counted = (found[-1].seq if found else min(after, last), count)
         status = replace(status, actions=count)
         if status.judging or count < status.plan.actions_to_promote:
             return status

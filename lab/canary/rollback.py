@@ -57,14 +57,14 @@ class Rollbacker:
         return rollback
 
     async def _changes(self, rollback: Rollback, log_time: str) -> tuple[Rollback, list[Change]]:
-        records = await self._audit.records(max(rollback.after - 1, 0))
+        records, _ = await self._audit.records(max(rollback.after - 1, 0))
         since = rollback.since
         if rollback.after:
             first = records[0] if records else None
             if first is None or first.seq != rollback.after or (log_time and first.time != log_time):
                 lost = "the audit log has begun anew since; what was done before that cannot be restored"
                 rollback = replace(rollback, warnings=tuple(dict.fromkeys((*rollback.warnings, lost))))
-                records, since = await self._audit.records(0), since or log_time
+                (records, _), since = await self._audit.records(0), since or log_time
             else:
                 records = records[1:]
         if since:

@@ -52,8 +52,8 @@ class AuditLog(Protocol):
     async def last(self) -> tuple[int, str]:
         """Number and time of the newest record; 0 and an empty text before the first."""
 
-    async def records(self, after: int) -> list[AuditRecord]:
-        """Every record above a number, oldest first."""
+    async def records(self, after: int) -> tuple[list[AuditRecord], int]:
+        """Every record above a number, oldest first, and the number of the newest there is."""
 
 
 class GatewayAudit(Service):
@@ -68,14 +68,15 @@ class GatewayAudit(Service):
         found = (await self._page(number - 1, 1))["records"]
         return (int(found[0]["seq"]), str(found[0]["time"])) if found else (0, "")
 
-    async def records(self, after: int) -> list[AuditRecord]:
-        """Every record above a number, oldest first."""
+    async def records(self, after: int) -> tuple[list[AuditRecord], int]:
+        """Every record above a number, oldest first, and the number of the newest there is."""
         found: list[AuditRecord] = []
         while True:
-            page = (await self._page(after, PAGE))["records"]
+            answer = await self._page(after, PAGE)
+            page = answer["records"]
             found += [AuditRecord.from_dict(record) for record in page]
             if len(page) < PAGE:
-                return found
+                return found, int(answer["last"])
             after = int(page[-1]["seq"])
 
     async def _page(self, after: int, limit: int) -> dict[str, Any]:

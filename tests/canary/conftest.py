@@ -34,7 +34,7 @@ class Stage:
 
     async def restore(self, *, dry_run: bool = False) -> dict[str, Item]:
         """Take back what the automation did since the test began; items by the object's name."""
-        found = changes(await self.audit.records(self.begun))
+        found = changes((await self.audit.records(self.begun))[0])
         restorer = Restorer(self.canary, SystemClock())
         items = [item async for item in restorer.restore(found, dry_run=dry_run)]
         return {item.target.rpartition("/")[2]: item for item in items}
