@@ -12,6 +12,7 @@ import typer
 from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
 from lab.core import interrupt
+from lab.core.audit import Mode
 from lab.engine import bringup
 from lab.engine import lab as labs
 from lab.engine.program import program_state
@@ -180,6 +181,7 @@ def status(
     facts = _facts(lab) | {
         "parts": parts,
         "mode": control.get("mode", "unknown"),
+        "canary_percent": control.get("canaryPercent") if control.get("mode") == Mode.CANARY else None,
         "kill_switch": control.get("killSwitch", "unknown"),
         "open_incidents": _or_error(lambda: len(lab.pager.incidents("open"))),
         "program": program and asdict(program),
@@ -189,8 +191,9 @@ def status(
         ("PART", "READY", "RESTARTS", "STATE"),
         [(p["part"], p["ready"], p["restarts"], _state(p)) for p in parts],
     )
+    share = f" ({facts['canary_percent']} %)" if facts["canary_percent"] else ""
     OUTPUT.text(
-        f"\nmode {facts['mode']}, kill switch {facts['kill_switch']}, "
+        f"\nmode {facts['mode']}{share}, kill switch {facts['kill_switch']}, "
         f"open incidents {facts['open_incidents']}, active faults {facts['active_faults']}, "
         f"seed {lab.settings.seed}"
     )

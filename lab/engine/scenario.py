@@ -11,7 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from lab.catalog.canary import default_canary
 from lab.core.audit import Mode
+from lab.core.canary import CanaryPlan
 from lab.core.clock import Clock, SystemClock, TimeScale, rfc3339
 from lab.core.exercise import ControlAction, Exercise, Group, Plan, PlannedControl, plan
 from lab.core.incident import HistoryEntry, Incident
@@ -54,8 +56,8 @@ class Lab(Protocol):
     @property
     def gateway(self) -> GatewayClient: ...
 
-    def run_automation(self, workspace: Path, mode: Mode) -> Any:
-        """Package a workspace and start it as a pod in that mode."""
+    def run_automation(self, workspace: Path, mode: Mode, *, canary: CanaryPlan | None = None) -> Any:
+        """Package a workspace and start it as a pod in that mode; a canary by this plan."""
 
     def stop_automation(self) -> None:
         """End the automation's pod."""
@@ -154,7 +156,7 @@ class _Run:
     def _go(self, workspace: Path, witness: PodWitness) -> Evidence:
         self._progress(self._group.id, "starting the automation")
         started = self._clock.now()
-        package = self._lab.run_automation(workspace, self._group.mode)
+        package = self._start(workspace)
         self._mark(AUTOMATION_STARTED)
         self._lab.faults.schedule(self._plan.lab_seed, self._steps())
         self._mark(FAULTS_SCHEDULED)
@@ -165,6 +167,12 @@ class _Run:
         self._wait_until(began + self._scale.real(minutes=self._group.lab_minutes))
         self._progress(self._group.id, "collecting evidence")
         return self._collect(witness, started, package)
+
+    def _start(self, workspace: Path) -> Any:
+        if self._group.mode is not Mode.CANARY:
+            return self._lab.run_automation(workspace, self._group.mode)
+        plan = self._exercise.canary or default_canary()
+        return self._lab.run_automation(workspace, Mode.CANARY, canary=plan)
 
     def _steps(self) -> list[Json]:
         return [
