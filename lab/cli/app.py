@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from lab.cli import (
+    approvals,
     canary,
     chaos,
     doctor,
@@ -69,7 +70,20 @@ def root(
     OUTPUT.command = context.invoked_subcommand or ""
 
 
-for noun in (lifecycle, doctor, exercises, runs, canary, grading, chaos, experiments, page, pager, story):
+for noun in (
+    lifecycle,
+    doctor,
+    exercises,
+    runs,
+    canary,
+    grading,
+    chaos,
+    experiments,
+    page,
+    pager,
+    approvals,
+    story,
+):
     noun.register(app)
 
 

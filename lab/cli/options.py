@@ -24,6 +24,7 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON envelope on standard output.", callback=_set_json)
 ]
 Name = Annotated[str, typer.Option("--name", envvar="LAB_NAME", help="Which lab, where several run.")]
+By = Annotated[str, typer.Option("--by", help="Who does this; by default your user name.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Chooses victims, names and times.")]
 Hour = Annotated[str, typer.Option("--hour", help="Real length of a lab hour, such as 60s.")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from prometheus_client import generate_latest
 
 from lab.core.approval import Approval, ApprovalStatus, Deed
 from lab.errors import UsageError
+from lab.gateway.approvals import Approvals
+from lab.kube.request import RequestInfo
 from lab.pager.book import Book
 from lab.pager.store import WrongState
 
@@ -100,6 +104,29 @@ async def test_deciding_needs_the_admin_token_and_somebody_else() -> None:
         answer = await decide(pager, asked["id"], "approve", {"by": "bob"}, expect=409)
         assert "refused by ann already" in answer["error"]
         await decide(pager, asked["id"], "use", {"by": "gateway"}, expect=409)
+
+
+async def test_the_gateway_finds_an_approval_and_spends_it_once() -> None:
+    path = "/apis/apps/v1/namespaces/shop/deployments/cache"
+    wanted = RequestInfo(path, "delete", True, "apps", "v1", "deployments", "shop", "cache")
+    other = replace(wanted, name="other")
+    async with running_pager(token="s3cret") as pager:
+        gateway = Approvals(pager.base, "s3cret")
+        try:
+            now = datetime.now(UTC)
+            identity = (await ask(pager))["id"]
+            assert await gateway.find("automation", wanted, now) is None
+            await decide(pager, identity, "approve", {"by": "ann"})
+            for actor, info in (("automation", other), ("somebody-else", wanted)):
+                assert await gateway.find(actor, info, now) is None
+            found = await gateway.find("automation", wanted, now)
+            assert found is not None
+            assert found.id == identity
+            assert await gateway.use(found)
+            assert not await gateway.use(found)
+            assert await gateway.find("automation", wanted, now) is None
+        finally:
+            await gateway.close()
 
 
 async def test_without_a_configured_token_nobody_decides(pager: PagerAt) -> None:

@@ -89,7 +89,7 @@ async def test_approvals_are_given_and_refused(evening: Any, monkeypatch: pytest
     assert "the cache holds poisoned entries" in shown
     assert "\x1b" not in shown
     assert f"lab approve {one}" in terminal.err
-    assert "approved by bob until" in await terminal.run("approve", one, "--by", "bob", "--for", "3")
+    assert "approved by bob until" in await terminal.run("approve", one, "--by", "bob", "--lab-minutes", "3")
     refused = await terminal.run("refuse", two, "--reason", "not today", "--json")
     assert (refused["status"], refused["decidedBy"], refused["note"]) == ("refused", "ann", "not today")
     await terminal.run("approve", two, "--by", "bob", code=2)
