@@ -13,6 +13,7 @@ import logging
 import aiohttp
 
 from lab.core.clock import Clock
+from lab.core.fault_row import FaultRow
 from lab.faults.api_fault import GATEWAY
 from lab.faults.board import Board
 from lab.gateway.control import Control
@@ -22,6 +23,7 @@ from lab.gateway.faults.hit import Hit, Scene
 from lab.gateway.faults.past import Past
 from lab.gateway.faults.watches import Watches
 from lab.gateway.measures import Measures
+from lab.gateway.target import Target
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import Connection
 
@@ -37,7 +39,7 @@ class Faults:
         self.board = Board(GATEWAY, clock)
         self._control = control
         self._clock = clock
-        self._scene = Scene(self.board, control, clock, measures)
+        self.scene = Scene(self.board, control, clock, measures)
         self._past = Past(clock)
         self._watches = Watches(clock)
         self._effects = effects(self._past, clock)
@@ -47,20 +49,21 @@ class Faults:
         assert target is not None
         if not rows and target.info.verb != "watch":
             return await following(exchange)
-        answer = await self._under_faults(exchange, following)(exchange)
+        answer = await self._under_faults(rows, exchange, target, following)(exchange)
         if target.info.verb == "watch" and isinstance(answer.stream, aiohttp.ClientResponse):
-            answer.stream = self._watches.open(exchange, answer.stream, rows, self._scene.hit)
+            answer.stream = self._watches.open(exchange, answer.stream, rows, self.scene.hit)
         return answer
 
-    def _under_faults(self, exchange: Exchange, following: Handler) -> Handler:
+    def _under_faults(
+        self, rows: list[FaultRow], exchange: Exchange, target: Target, following: Handler
+    ) -> Handler:
         """The rest of the chain with the active faults around it."""
-        target = exchange.target
-        if target is None or (exchange.mutating and self._control.last.stopped):
+        if exchange.mutating and self._control.last.stopped:
             return following
-        found = [(self._effects[row.fault], row) for row in self.board.active() if row.fault in self._effects]
+        found = [(self._effects[row.fault], row) for row in rows if row.fault in self._effects]
         handler = following
         for effect, row in sorted(found, key=lambda pair: pair[0].place, reverse=True):
-            if effect.concerns(target) and (hit := self._scene.hit(row, exchange)):
+            if effect.concerns(target) and (hit := self.scene.hit(row, exchange)):
                 handler = _around(handler, effect, hit)
         return handler
 
@@ -79,7 +82,7 @@ class Faults:
 
     def sweep(self) -> None:
         """Bring the faults that are active now to all open watches."""
-        self._watches.sweep(self.board.active(), self._scene.hit)
+        self._watches.sweep(self.board.active(), self.scene.hit)
 
     async def _sweep(self) -> None:
         while True:
