@@ -97,6 +97,8 @@ class Controller:
             status = await self._roll_back(status)
         if not status.applied or status.phase.active:
             status = await self._steer(status, await self._objects.control())
+            if not status.applied:  # at once: what is measured to be bad is not to go on until the next look
+                status = await self._steer(status, await self._objects.control())
         if status.posts:
             await self._tell(status)
 

@@ -62,7 +62,7 @@ class Change:
 
 def acted(record: AuditRecord) -> bool:
     """Whether the request changed something, or may have."""
-    ended = record.code < 400 or record.code >= 500
+    ended = record.code < 400 or _unanswered(record)
     return record.mutating and record.decision is Decision.ALLOWED and not record.dry_run and ended
 
 
@@ -85,6 +85,11 @@ def change_of(record: AuditRecord) -> Change:
     )
 
 
+def _unanswered(record: AuditRecord) -> bool:
+    """Nobody was told how it ended. With a diff the gateway knew."""
+    return record.code == 0 or record.code >= 500
+
+
 def _lost(reason: str) -> tuple[Kind, dict[str, Any]]:
     return Kind.LOST, {"reason": reason}
 
@@ -101,7 +106,7 @@ def _read(record: AuditRecord) -> tuple[Kind, dict[str, Any]]:
         return _lost(f"what {record.verb} of {record.subresource} did is not in the audit log")
     if before is not None and "cut" in before:
         return _lost(f"the image before it is {before['cut']}")
-    if record.code == 0 or record.code >= 500:
+    if _unanswered(record) and not record.diff:
         return Kind.UNCERTAIN, {"before": None if before is None else wanted(before)}
     if ending:
         return (Kind.DELETED, {}) if before is not None else _lost("there is no image of the deleted object")
@@ -120,7 +125,8 @@ def _read(record: AuditRecord) -> tuple[Kind, dict[str, Any]]:
 
 def _created(record: AuditRecord) -> tuple[Kind, dict[str, Any]]:
     made = record.diff[0].get("value") if record.diff else None
-    if record.code != 201 or not isinstance(made, dict):  # without rights to read there is no image either
+    is_new = record.code == 201 or (_unanswered(record) and record.verb == "create")
+    if not is_new or not isinstance(made, dict):  # without rights to read there is no image either
         return _lost("there is no image of the object before it")
     return Kind.CREATED, {"after": made}
 

@@ -52,7 +52,7 @@ def canary(
         if act is Act.ABORT:
             found = canaries.wait_rolled_back(lab)
     _show(found)
-    OUTPUT.done(found.as_dict())
+    OUTPUT.done(found.as_dict(), exit_code=_exit_code(found.rollback) if act is Act.ABORT else 0)
 
 
 def rollback(
@@ -71,8 +71,13 @@ def rollback(
     if made is None:
         raise UsageError("another canary was started meanwhile", hint="lab canary shows it")
     _show_rollback(made)
-    left = any(item.outcome in _LEFT for item in made.items) or bool(made.warnings)
-    OUTPUT.done(made.as_dict(), exit_code=CheckFailed.exit_code if left else 0)
+    OUTPUT.done(made.as_dict(), exit_code=_exit_code(made))
+
+
+def _exit_code(made: Rollback | None) -> int:
+    """1 when something is left for a person."""
+    left = made is not None and (any(item.outcome in _LEFT for item in made.items) or bool(made.warnings))
+    return CheckFailed.exit_code if left else 0
 
 
 def _instant(since: str) -> str:

@@ -161,6 +161,8 @@ DIFF = ({"op": "replace", "path": "/spec/replicas", "value": 2},)
         ({"diff": ({"op": "add", "path": "", "value": BEFORE},), "code": 201}, Kind.CREATED, ""),
         ({"diff": ({"op": "add", "path": "", "value": BEFORE},)}, Kind.LOST, "no image"),
         ({"before": BEFORE, "code": 503}, Kind.UNCERTAIN, ""),
+        ({"before": BEFORE, "code": 0}, Kind.UNCERTAIN, ""),
+        ({"before": BEFORE, "diff": DIFF, "code": 0}, Kind.MODIFIED, ""),
         (
             {"before": BEFORE, "diff": (*DIFF, {"op": "test", "path": "", "value": "cut"})},
             Kind.LOST,
