@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from lab.core.clock import Clock, TimeScale
 from lab.core.fault import FaultSpec, FaultState, FaultTarget, JournalEntry
 from lab.faults.fields import ABSENT, BeforeImage, Change, Path, read, write
 from lab.faults.medium import Fault, NoVictimError, OccupiedError, Situation
 from lab.kube.client import KubeClient
-from lab.kube.objects import KubeObject
+from lab.kube.objects import KubeObject, name_of
 from lab.kube.status import StatusError
 
 CLUSTER = "cluster"
@@ -40,10 +40,18 @@ class ClusterFault(Protocol):
     place: tuple[str, str]
 
     def victim(self, parameters: Mapping[str, Any]) -> str:
-        """Name of the object."""
+        """Name of the object; empty for any of its place, by the seed."""
 
     def changes(self, obj: KubeObject, parameters: Mapping[str, Any], scale: TimeScale) -> Sequence[Change]:
         """What it makes of the object. Raises NoVictimError when there is nothing to damage."""
+
+
+@runtime_checkable
+class ContinuingFault(Protocol):
+    """A fault that goes on doing something for as long as it bites."""
+
+    async def go_on(self, kube: KubeClient, victim: str) -> None:
+        """One step, about once a second. It may be repeated, and must not need undoing."""
 
 
 class ClusterMedium:
@@ -63,7 +71,8 @@ class ClusterMedium:
     ) -> list[FaultTarget]:
         """The object that the parameters name."""
         cluster_fault = cast(ClusterFault, fault)
-        target = FaultTarget(*cluster_fault.place, cluster_fault.victim(values))
+        name = cluster_fault.victim(values) or await self._any(cluster_fault.place, situation)
+        target = FaultTarget(*cluster_fault.place, name)
         if any(entry.target == target for entry in situation.held):
             raise OccupiedError(f"{_said(target)} has a fault already", hint="heal it first")
         cluster_fault.changes(await self._present(target), values, self._scale)
@@ -105,6 +114,9 @@ class ClusterMedium:
             return
         for entry in entries:
             await self._change(entry, partial(_mark_again, entry))
+            fault = self._faults[entry.fault]
+            if isinstance(fault, ContinuingFault):
+                await fault.go_on(self._kube, entry.target.name)
         known = {entry.id for entry in entries}
         for kind, namespace in sorted({fault.place for fault in self._faults.values()}):
             for obj in (await self._kube.list(kind, namespace))["items"]:
@@ -113,6 +125,12 @@ class ClusterMedium:
                     name = obj["metadata"]["name"]
                     await self._change_object(FaultTarget(kind, namespace, name), _unmark(mark))
         self._looked = now
+
+    async def _any(self, place: tuple[str, str], situation: Situation) -> str:
+        names = sorted(name_of(obj) for obj in (await self._kube.list(*place))["items"])
+        if not names:
+            raise NoVictimError(f"there is no {place[0]}")
+        return situation.chance.choice(names)
 
     async def _change(self, entry: JournalEntry, change: Callable[[KubeObject], bool]) -> None:
         """Change the entry's object, if it is still there."""

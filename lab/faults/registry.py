@@ -22,6 +22,7 @@ from lab.faults.automation_paused import AutomationPaused
 from lab.faults.automation_twice import AutomationTwice
 from lab.faults.bad_config import BadConfig
 from lab.faults.bad_release import BadRelease
+from lab.faults.connections_exhausted import ConnectionsExhausted
 from lab.faults.crash_loop import CrashLoop
 from lab.faults.dependency_errors import DependencyErrors
 from lab.faults.dependency_hang import DependencyHang
@@ -37,6 +38,7 @@ from lab.faults.medium import Fault
 from lab.faults.memory_leak import MemoryLeak
 from lab.faults.missing_series import MissingSeries
 from lab.faults.never_resolves import NeverResolves
+from lab.faults.node_drain import NodeDrain
 from lab.faults.poison_message import PoisonMessage
 from lab.faults.refired_alerts import RefiredAlerts
 from lab.faults.scrape_gap import ScrapeGap
@@ -58,6 +60,7 @@ _ALL: tuple[Fault, ...] = (
     BadRelease(),
     BadConfig(),
     CrashLoop(),
+    NodeDrain(),
     # the dependency, and starts
     DependencyLatency(),
     DependencyErrors(),
@@ -67,6 +70,7 @@ _ALL: tuple[Fault, ...] = (
     # the database
     LockPileUp(),
     LongTransaction(),
+    ConnectionsExhausted(),
     # the automation
     AutomationKilled(),
     AutomationPaused(),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import psycopg
 
@@ -36,11 +36,20 @@ class SessionFault(Protocol):
         """Open a transaction that stays open, and take in it what it takes. It may wait 3 s for a lock."""
 
 
+@runtime_checkable
+class CrowdFault(Protocol):
+    """A client that goes on opening connections."""
+
+    async def others(self, session: psycopg.AsyncConnection, parameters: Mapping[str, Any]) -> int:
+        """How many more it opens now."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Open:
     session: psycopg.AsyncConnection
     pid: int
     server_started: datetime
+    others: list[psycopg.AsyncConnection] = field(default_factory=list)
 
 
 class SessionMedium:
@@ -69,6 +78,7 @@ class SessionMedium:
         for entry in entries:
             if entry.id not in self._open:
                 self._open[entry.id] = await self._begin(entry)
+            await self._crowd(entry)
 
     async def undo(self, entries: Sequence[JournalEntry]) -> None:
         """Close the sessions; what they did is rolled back."""
@@ -114,8 +124,23 @@ class SessionMedium:
             raise
         return _Open(session, pid, started)
 
+    async def _crowd(self, entry: JournalEntry) -> None:
+        """Open what a client of many connections opens besides, as far as the server lets it."""
+        fault, one = self._faults[entry.fault], self._open[entry.id]
+        if not isinstance(fault, CrowdFault):
+            return
+        for _ in range(await fault.others(one.session, entry.parameters)):
+            try:
+                more = await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, application_name=fault.client, connect_timeout=3
+                )
+            except psycopg.OperationalError:
+                return  # somebody else took the last one
+            one.others.append(more)
+
     async def _close(self, identity: str) -> None:
         one = self._open.pop(identity, None)
         if one is not None:
-            with contextlib.suppress(psycopg.Error):
-                await one.session.close()
+            for session in (*one.others, one.session):
+                with contextlib.suppress(psycopg.Error):
+                    await session.close()

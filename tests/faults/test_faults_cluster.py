@@ -225,3 +225,34 @@ async def test_killed_for_real_the_injector_leaves_nothing_that_its_successor_ca
 async def _kill(faults: Any) -> None:
     faults.pod.process.kill()
     await faults.pod.process.wait()
+
+
+def _pod(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"app": name}},
+        "spec": {"nodeName": "one", "containers": [{"name": name, "image": "toil-lab"}]},
+    }
+
+
+async def test_a_drain_cordons_evicts_and_is_mended_by_uncordon(bench: ClusterBench) -> None:
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"}}
+    await bench.kube.create("nodes", node)
+    for name in ("api", "load"):
+        await bench.kube.create("pods", _pod(name))
+    injector = await bench.injector()
+    [entry] = await injector.inject("node-drain")
+    assert entry.target.name == "one"
+    assert (await bench.kube.get("nodes", "one"))["spec"]["unschedulable"] is True
+    await bench.tick(injector)
+    pods = (await bench.kube.list("pods", "shop"))["items"]
+    left = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    assert left == ["load"], "customers stay"
+    await bench.kube.patch("nodes", "one", {"spec": {"unschedulable": None}})
+    await bench.tick(injector)
+    assert injector.journal.entries[entry.id].undone_by == "repair"
+    assert MARK not in (await bench.kube.get("nodes", "one"))["metadata"].get("annotations", {})
+    [again] = await injector.inject("node-drain", parameters={"node": "one"})
+    await injector.undo([again], "heal")
+    assert "unschedulable" not in (await bench.kube.get("nodes", "one"))["spec"]

@@ -83,3 +83,29 @@ async def test_a_long_report_harms_nobody_and_who_ends_it_is_seen(
         database.execute("SELECT pg_terminate_backend(%s)", (pid,))
     await until(lambda: faults.state(entry["id"], "undone"), "the journal notices")
     assert (await faults.entry(entry["id"]))["undoneBy"] == "repair"
+
+
+async def test_without_free_connections_only_who_is_restarted_is_hurt(
+    pods: Pods, faults_api: Any, database_url: str
+) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+    [entry] = await faults.inject("connections-exhausted")
+    assert [await shop.order() for _ in range(3)] == [201] * 3
+
+    async def full() -> bool:
+        try:
+            psycopg.connect(database_url).close()
+        except psycopg.OperationalError as error:
+            return "too many clients" in str(error)
+        return False
+
+    await until(full, "nobody else can connect")
+    await shop.worker.stop()
+    await until(full, "what the worker gave back is taken")
+    shop.worker = await pods.start("lab.shop.worker", "worker-b")
+    assert await shop.late()
+    assert await shop.probes() == (200, 503)
+    await faults.call("DELETE", f"faults/{entry['id']}")
+    await until(shop.sells, "healed, the new worker connects")
+    assert sessions(database_url, "batch-import") == []
