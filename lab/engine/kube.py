@@ -145,9 +145,10 @@ class Kube:
     ) -> str:
         """The log of a pod's first container."""
         with _lab_errors(f"reading the log of {namespace}/{pod}"):
-            return str(
-                self._core.read_namespaced_pod_log(pod, namespace, tail_lines=tail_lines, previous=previous)
+            answer: Any = self._core.read_namespaced_pod_log(
+                pod, namespace, tail_lines=tail_lines, previous=previous, _preload_content=False
             )
+            return bytes(answer.data).decode(errors="replace")  # some versions of the client give a repr
 
     def patch_deployment(self, namespace: str, name: str, patch: KubeObject) -> None:
         """Strategic-merge patch of a Deployment."""
