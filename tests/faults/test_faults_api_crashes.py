@@ -124,6 +124,20 @@ async def patch(session: aiohttp.ClientSession, gateway: GatewayProcess, replica
         return 0
 
 
+async def half(session: aiohttp.ClientSession, gateway: GatewayProcess) -> tuple[int, int]:
+    """Bytes that arrived of an answer, and those that were announced."""
+    headers = {"Authorization": f"Bearer {TOKENS['other']}"}
+    arrived = bytearray()
+    url = f"{gateway.url}/apis/apps/v1/namespaces/shop/deployments"
+    async with session.get(url, headers=headers) as answer:
+        try:
+            async for chunk in answer.content.iter_any():
+                arrived += chunk
+        except aiohttp.ClientError:
+            return len(arrived), int(answer.headers["Content-Length"])
+    return len(arrived), len(arrived)
+
+
 @pytest.mark.slow
 async def test_a_gateway_that_is_killed_under_a_fault_keeps_the_truth(
     cluster: Cluster, tmp_path: Path
@@ -147,8 +161,15 @@ async def test_a_gateway_that_is_killed_under_a_fault_keeps_the_truth(
         async def answered() -> bool:
             return await patch(session, gateway, 1) == 200
 
+        async def broken() -> bool:
+            arrived, announced = await half(session, gateway)
+            return 0 < arrived < announced
+
         async with gateway.running(session):
             assert await answered()
+            await injector.inject("api-reset", None, {})
+            await until(broken, "half of an answer arrives")
+            await injector.undo(injector.journal.open(), "heal")
             await injector.inject("api-lost-response", None, {"ending": "reset"})
             await until(lost, "answers are lost")
             await injector.undo(injector.journal.open(), "heal")

@@ -64,9 +64,9 @@ async def fall_out(hit: Hit, following: Handler) -> Answer:
 async def refuse_as_conflict(hit: Hit, following: Handler) -> Answer:
     """Somebody was quicker."""
     hit.answer_instead()
-    info = hit.exchange.target.info if hit.exchange.target else None
-    assert info is not None
-    raise conflict(info.resource, info.group, info.name)
+    target = hit.exchange.target
+    assert target is not None
+    raise conflict(target.info.resource, target.info.group, target.info.name)
 
 
 async def expire(hit: Hit, following: Handler) -> Answer:
@@ -100,7 +100,7 @@ class Throttle:
 
     async def __call__(self, hit: Hit, following: Handler) -> Answer:
         """Let through what the client is still allowed, and reject the rest."""
-        if self._allows(hit):
+        if self.allows(hit):
             return await following(hit.exchange)
         hit.answer_instead()
         headers = CIMultiDict(
@@ -115,7 +115,7 @@ class Throttle:
         )
         return Answer(429, headers, b"Too many requests, please try again later.\n")
 
-    def _allows(self, hit: Hit) -> bool:
+    def allows(self, hit: Hit) -> bool:
         """A bucket of tokens for each fault and client; it holds a second's worth, and one at least."""
         rate = float(hit.setting("allowedPerSecond"))
         if rate <= 0:
