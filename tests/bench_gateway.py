@@ -215,6 +215,8 @@ async def latency(quick: bool) -> Figures:
 
     async with before_a_stub() as bench:
         straight, through = bench.clients(CLIENTS, direct=True), bench.clients(CLIENTS)
+        await hammer(straight, 4 * CLIENTS, "GET", POD)  # connections are open, and everything is warm
+        await hammer(through, 4 * CLIENTS, "GET", POD)
         times: dict[bool, list[float]] = {True: [], False: []}
         for direct, group in ((True, straight), (False, through), (True, straight), (False, through)):
             await asyncio.gather(
