@@ -46,10 +46,13 @@ class ServiceClient:
         return answer.text
 
     def _refusal(self, answer: requests.Response, method: str, path: str) -> LabError:
-        """The lab's services say what is wrong, and the way out, as `{"error", "hint"}`."""
+        """The lab's services say what is wrong, and the way out, as `{"error", "hint"}`; below /api/v2 the pager
+        says it as a plain string."""
         kind = UsageError if answer.status_code in (400, 404, 409, 422) else LabError
         try:
             said = answer.json()
+            if isinstance(said, str):
+                return kind(f"the {self.what} refused: {said}")
             return kind(f"the {self.what} refused: {said['error']}", hint=str(said.get("hint") or ""))
         except (ValueError, KeyError, TypeError):
             return kind(f"the {self.what} refused {method} {path}: {answer.status_code} {answer.text[:400]}")

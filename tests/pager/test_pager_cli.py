@@ -137,7 +137,7 @@ async def test_posts_hand_overs_and_silences(evening: Any) -> None:
     assert await pager.incidents() == []
     assert "expired" in await terminal.run("silence", "--expire", made["id"])
     await terminal.run("silence", "partition", code=2)
-    assert "is not a matcher" in terminal.err
+    assert "the pager refused: matchers: 'partition' is not a matcher" in terminal.err
     await terminal.run("silence", "a=b", "--for", "soon", code=2)
 
 
