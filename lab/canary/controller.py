@@ -9,7 +9,6 @@ that is killed anywhere goes on where it was.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from dataclasses import replace
@@ -17,7 +16,7 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from lab.canary import transitions as moves
-from lab.canary.analysis import MetricResult, Phase, judge, next_due, record, run_phase
+from lab.canary.analysis import Phase, run_phase
 from lab.canary.commands import Command, read_command
 from lab.canary.measures import Measures
 from lab.canary.measuring import Measure
@@ -25,7 +24,7 @@ from lab.canary.objects import Asked, CanaryObjects, ControlNow
 from lab.canary.rollback import Rollbacker
 from lab.canary.services import BY, AuditLog, Channel
 from lab.canary.status import CanaryPhase, Rollback, Status
-from lab.canary.undo import acted
+from lab.canary.watch import Watch
 from lab.core.audit import Mode
 from lab.core.canary import read_plan
 from lab.core.clock import Clock, TimeScale, rfc3339
@@ -34,7 +33,6 @@ from lab.kube.status import StatusError
 
 ACTIVE_SECONDS = 0.5
 IDLE_SECONDS = 1.0
-MEMBER = "member"
 log = logging.getLogger("lab.canary")
 
 
@@ -54,15 +52,13 @@ class Controller:
         registry: CollectorRegistry,
     ) -> None:
         self._objects = objects
-        self._measure = measure
+        self._watch = Watch(audit, measure, clock, scale)
         self._audit = audit
         self._channel = channel
         self._rollbacker = rollbacker
         self._clock = clock
-        self._scale = scale
         self._measures = Measures(registry)
         self._status: Status | None = None
-        self._counted = (0, 0)  # up to which audit record of this step actions were counted, and how many
 
     @property
     def ready(self) -> bool:
@@ -104,7 +100,7 @@ class Controller:
 
     async def _load(self) -> Status:
         status = await self._objects.load()
-        self._counted = (status.step_from, 0)
+        self._watch.begin(status.step_from)
         return self._keep(status)
 
     async def _save(self, status: Status) -> Status:
@@ -131,7 +127,7 @@ class Controller:
         if not plan.run_id or plan.run_id == status.plan.run_id:
             return await self._save(replace(status, plan_error="")) if status.plan_error else status
         last, control = await self._audit.last(), await self._objects.control()
-        self._counted = (last[0], 0)
+        self._watch.begin(last[0])
         return await self._save(moves.begun(status, plan, last, control.reach, self._clock.now()))
 
     async def _obey(self, status: Status, asked: Asked) -> Status:
@@ -167,7 +163,8 @@ class Controller:
         return await self._save(moves.aborting(status, "manual", command.by, text, self._clock.now()))
 
     async def _ask_rollback(self, status: Status, command: Command) -> Status:
-        if not status.phase.ended or status.is_rolling_back:
+        rehearses = command.dry_run and status.phase.active
+        if not (status.phase.ended or rehearses) or status.is_rolling_back:
             raise UsageError("a canary is in progress", hint="lab canary abort ends it and restores")
         control = await self._objects.control()
         shadow = control.reach is None or control.reach.mode is Mode.SHADOW
@@ -190,7 +187,7 @@ class Controller:
             return await self._save(moves.superseded(status, control.reach, now))
         if control.stopped:
             return await self._save(moves.held(status, now)) if status.results else status
-        return await self._judge(await self._measure_due(await self._count(status)))
+        return await self._judge(await self._watched(status))
 
     async def _apply(self, status: Status, control: ControlNow) -> Status:
         now, aborting = self._clock.now(), status.phase is CanaryPhase.ABORTING
@@ -201,34 +198,13 @@ class Controller:
         phase = CanaryPhase.ROLLING_BACK if aborting else status.phase
         return await self._save(replace(status, applied=True, phase=phase))
 
-    async def _count(self, status: Status) -> Status:
-        """Count real actions on members; with enough of them, measurements count."""
-        after, count = self._counted
-        found, last = await self._audit.records(after)
-        if last < after:  # a new log; all of it is later
-            found, last = await self._audit.records(0)
-        count += sum(1 for entry in found if entry.canary == MEMBER and acted(entry) and entry.code < 400)
-        self._counted = (found[-1].seq if found else min(after, last), count)
-        status = replace(status, actions=count)
-        if status.judging or count < status.plan.actions_to_promote:
-            return status
-        return await self._save(moves.judging(status, count, self._clock.now()))
-
-    async def _measure_due(self, status: Status) -> Status:
-        now = self._clock.now()
-        due = []
-        for metric in status.plan.metrics():
-            result = status.results.get(metric.name, MetricResult())
-            at = next_due(metric, result, status.run_began, self._scale)
-            if at is not None and at <= now:
-                due.append((metric, result))
-        if not due:
-            return status
-        samples = await asyncio.gather(*(self._measure.sample(metric) for metric, _ in due))
-        results = dict(status.results)
-        for (metric, result), sample in zip(due, samples, strict=True):
-            results[metric.name] = record(result, judge(metric, sample, now, self._scale))
-        return await self._save(replace(status, results=results))
+    async def _watched(self, status: Status) -> Status:
+        """With what was done and measured since the last look."""
+        status = replace(status, actions=await self._watch.actions())
+        if not status.judging and status.actions >= status.plan.actions_to_promote:
+            status = await self._save(moves.judging(status, status.actions, self._clock.now()))
+        measured = await self._watch.measured(status)
+        return status if measured is None else await self._save(measured)
 
     async def _judge(self, status: Status) -> Status:
         """What the measurements of this run come to."""
@@ -249,7 +225,7 @@ class Controller:
 
     async def _promote(self, status: Status, why: str) -> Status:
         number, _ = await self._audit.last()
-        self._counted = (number, 0)
+        self._watch.begin(number)
         return await self._save(moves.promoted(status, why, number, self._clock.now()))
 
     async def _roll_back(self, status: Status) -> Status:

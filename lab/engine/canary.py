@@ -60,7 +60,8 @@ def wait_rolled_back(lab: Lab) -> Status:
     """Wait until a rollback that has begun is over. Raises DeadlineExceeded."""
 
     def over(found: Status) -> bool:
-        return found.phase.ended and (found.rollback is None or found.rollback.done)
+        done = found.rollback is None or found.rollback.done
+        return done and (found.phase.ended or found.phase.active)
 
     return _wait(lab, over, ROLLED_BACK_SECONDS, "did not finish the rollback")
 

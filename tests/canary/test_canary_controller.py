@@ -227,6 +227,11 @@ async def test_a_failed_analysis_drops_to_shadow_and_restores_what_was_changed(r
     for name in ("spoiled", "disputed"):
         await rig.stage.automation.patch("configmaps", name, {"data": {"a": "2"}}, "shop")
     await rig.stage.kube.patch("configmaps", "disputed", {"data": {"a": "of ann"}}, "shop")
+    await rig.command("rollback", dry_run=True)
+    rehearsed = await rig.look()
+    assert rehearsed.phase is CanaryPhase.PROGRESSING
+    assert rehearsed.rollback is not None
+    assert {item.outcome for item in rehearsed.rollback.items} == {Outcome.WOULD_RESTORE, Outcome.CONFLICT}
     rig.value = BAD
     done = await rig.until(CanaryPhase.ABORTED)
     assert (await rig.control())["mode"] == "shadow"
