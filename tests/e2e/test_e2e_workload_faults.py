@@ -1,0 +1,117 @@
+"""Faults of objects, memory and the automation in a whole lab: what customers and Kubernetes see of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+import requests
+from e2e_bench import Bench, until
+from kubernetes import client, config
+
+pytestmark = pytest.mark.slow
+IDLE = """\
+import time
+while True:
+    time.sleep(1)
+"""
+
+
+class Shop:
+    """What a person sees of a running lab."""
+
+    def __init__(self, bench: Bench) -> None:
+        variables = bench.lab("env", "--json").data
+        self._bench, self._prometheus = bench, variables["PROMETHEUS_URL"]
+        self.kubeconfig = variables["KUBECONFIG"]
+        self.core = client.CoreV1Api(config.new_client_from_config(self.kubeconfig))
+
+    def orders(self, code: str) -> float:
+        """Orders that customers sent within the last seconds and that were answered so."""
+        query = {"query": f'sum(increase(shop_load_requests_total{{code="{code}"}}[3s]))'}
+        result = requests.get(f"{self._prometheus}/api/v1/query", params=query, timeout=5).json()
+        values = result["data"]["result"]
+        return float(values[0]["value"][1]) if values else 0.0
+
+    def pods(self, app: str) -> list[Any]:
+        namespace = "automation" if app == "automation" else "shop"
+        return list(self.core.list_namespaced_pod(namespace, label_selector=f"app={app}").items)
+
+    def kubectl(self, *words: str) -> None:
+        command = ["kubectl", "--kubeconfig", self.kubeconfig, *words]
+        subprocess.run(command, check=True, capture_output=True, timeout=30)
+
+    def does(self, *arguments: str) -> None:
+        ran = self._bench.lab(*arguments)
+        assert ran.code == 0, ran.err
+
+    def undone_by(self, fault: str) -> str:
+        """How the newest entry of that fault ended; empty while it is open."""
+        document = self.core.read_namespaced_config_map("fault-journal", "lab-system").data["journal.json"]
+        entries = [entry for entry in json.loads(document)["entries"] if entry["fault"] == fault]
+        return str(entries[-1]["undoneBy"] or "")
+
+
+@pytest.fixture(scope="module")
+def shop(bench: Bench) -> Shop:
+    up = bench.lab("up", "--toil", "off")
+    assert up.code == 0, up.err
+    return Shop(bench)
+
+
+def test_a_bad_release_fails_customers_until_it_is_rolled_back(shop: Shop) -> None:
+    until(lambda: shop.orders("201") > 10)
+    shop.does("break", "bad-release", "--set", "share=0.5")
+    until(lambda: shop.orders("500") > 3)
+    shop.kubectl("-n", "shop", "rollout", "undo", "deployment/api")
+    until(lambda: shop.undone_by("bad-release") == "repair")
+    until(lambda: shop.orders("500") == 0 and shop.orders("201") > 10)
+
+
+def test_a_leak_ends_in_the_limit_and_a_crash_loop_in_nobody_there(shop: Shop) -> None:
+    def killed_for_memory() -> bool:
+        states = [pod.status.container_statuses[0].last_state.terminated for pod in shop.pods("worker")]
+        return any(state is not None and state.reason == "OOMKilled" for state in states)
+
+    def loops() -> bool:
+        waiting = [pod.status.container_statuses[0].state.waiting for pod in shop.pods("payments")]
+        return any(state is not None and state.reason == "CrashLoopBackOff" for state in waiting)
+
+    shop.does("break", "memory-leak", "--on", "2", "--set", "megabytesPerLabMinute=100")
+    shop.does("break", "crash-loop", "--on", "payments")
+    until(loops)
+    until(lambda: shop.orders("502") > 10)
+    until(killed_for_memory)
+    shop.does("heal")
+    until(lambda: shop.orders("502") == 0 and shop.orders("201") > 10)
+
+
+def test_a_drain_goes_as_far_as_the_budget_and_ends(shop: Shop) -> None:
+    def ready() -> int:
+        return sum(pod.status.container_statuses is not None for pod in shop.pods("worker"))
+
+    shop.does("break", "node-drain", "--for", "60s")
+    until(lambda: ready() == 6)
+    until(lambda: not any(pod.spec.node_name for pod in shop.pods("db")))
+    assert shop.pods("load")[0].spec.node_name
+    shop.does("heal", "node-drain")
+    until(lambda: shop.orders("201") > 10)
+    assert len(shop.pods("worker")) == 8
+
+
+def test_the_automation_is_killed_paused_and_doubled(shop: Shop, bench: Bench) -> None:
+    shop.does("run", bench.candidate("idle", IDLE), "--mode", "shadow")
+    until(lambda: len(shop.pods("automation")) == 1)
+    until(lambda: shop.pods("automation")[0].status.phase == "Running")
+    name = shop.pods("automation")[0].metadata.name
+    shop.does("break", "automation-killed", "--on", "now")
+    until(lambda: shop.undone_by("automation-killed") == "itself")
+    until(lambda: "ended by signal 9" in shop.core.read_namespaced_pod_log(name, "automation"))
+    shop.does("break", "automation-paused", "--for", "2s")
+    until(lambda: shop.undone_by("automation-paused") == "lease")
+    shop.does("break", "automation-twice")
+    until(lambda: len(shop.pods("automation")) == 2)
+    shop.does("heal")
+    until(lambda: len(shop.pods("automation")) == 1)
