@@ -47,6 +47,11 @@ from lab.faults.slow_recovery import SlowRecovery
 from lab.faults.slow_start import SlowStart
 from lab.faults.slow_worker import SlowWorker
 from lab.faults.stale_reads import StaleReads
+from lab.faults.store_hold import StoreHold
+from lab.faults.store_partial_delete import StorePartialDelete
+from lab.faults.store_slow_down import StoreSlowDown
+from lab.faults.store_slow_list import StoreSlowList
+from lab.faults.store_stale_list import StoreStaleList
 from lab.faults.truncated_notifications import TruncatedNotifications
 from lab.faults.watch_drop import WatchDrop
 from lab.faults.watch_silence import WatchSilence
@@ -101,6 +106,12 @@ _ALL: tuple[Fault, ...] = (
     AlertStorm(),
     FlappingAlert(),
     NeverResolves(),
+    # the object store
+    StoreSlowDown(),
+    StorePartialDelete(),
+    StoreSlowList(),
+    StoreStaleList(),
+    StoreHold(),
 )
 
 FAULTS: Mapping[str, Fault] = MappingProxyType({fault.spec.name: fault for fault in _ALL})

@@ -28,7 +28,7 @@ from lab.gateway.safeguards import Safeguards
 from lab.gateway.server import Front, server_context, start_front
 from lab.gateway.settings import GatewaySettings
 from lab.gateway.sizes import Sizes
-from lab.gateway.stages import Audit, Authenticate, CheckControl, Decide
+from lab.gateway.stages import Audit, Authenticate, CheckControl, Decide, Stoppable
 from lab.gateway.store.app import Store
 from lab.gateway.store.backend import Backend
 from lab.gateway.upstream import Upstream
@@ -122,7 +122,7 @@ def build(settings: GatewaySettings, connection: Connection, clock: Clock) -> Ga
     faults = Faults(control, clock, measures)
     check, decide = CheckControl(control, passages, measures), Decide(book)
     chain = compose(
-        [audit, Authenticate(clients), faults, check, decide],
+        [audit, Authenticate(clients), Stoppable(passages), faults, check, decide],
         Forward(upstream, control, passages, safeguards, mutate, intents),
     )
     control.on_stop, passages.on_cut = passages.stop, audit.cut
@@ -131,7 +131,9 @@ def build(settings: GatewaySettings, connection: Connection, clock: Clock) -> Ga
     store = None
     if settings.store_url:
         backend = Backend(settings.store_url, settings.store_key, settings.store_secret, clock)
-        store = Store(backend, clients, (audit, check, decide), control, passages, safeguards, clock)
+        store = Store(
+            backend, clients, (audit, check, decide), control, passages, safeguards, faults.scene, clock
+        )
     return Gateway(
         front, control, clients, book, measures, upstream, ledger, switch, approvals, store, intents, faults
     )

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 from conftest import POD, TOKEN, Rig
 
+from lab.core.fault import Family
 from lab.core.fault_row import FaultRow
 from lab.faults.registry import FAULTS
-from lab.faults.rows import ROWS
 from lab.gateway.faults.effects import effects
 from lab.gateway.faults.past import Past
 from lab.gateway.faults.watches import WATCH_FAULTS
@@ -70,7 +70,7 @@ def hits(rig: Rig, fault: str) -> float:
 
 
 async def test_every_fault_of_the_gateway_is_carried_out(rig: Rig) -> None:
-    known = {name for name, fault in FAULTS.items() if fault.medium == ROWS and fault.part == "gateway"}  # type: ignore[attr-defined]
+    known = {name for name, fault in FAULTS.items() if fault.spec.family is Family.API}
     clock = rig.gateway.front._clock
     assert known == set(effects(Past(clock), clock)) | WATCH_FAULTS
 

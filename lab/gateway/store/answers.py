@@ -58,11 +58,27 @@ def deleted(
 ) -> Answer:
     """The answer to a batch delete. failed: key, error code, message."""
     gone = "" if quiet else "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
-    errors = "".join(
+    return document(f'<DeleteResult xmlns="{NAMESPACE}">{gone}{_errors(failed)}</DeleteResult>')
+
+
+def batch(keys: Iterable[str], *, quiet: bool) -> bytes:
+    """The body of a batch delete."""
+    objects = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+    quietly = "<Quiet>true</Quiet>" if quiet else ""
+    return f'<Delete xmlns="{NAMESPACE}">{objects}{quietly}</Delete>'.encode()
+
+
+def with_failures(content: bytes, failed: Iterable[tuple[str, str, str]]) -> bytes:
+    """A store's answer to a batch delete, with further keys that failed."""
+    head, end, tail = content.rpartition(b"</")
+    return head + _errors(failed).encode() + end + tail
+
+
+def _errors(failed: Iterable[tuple[str, str, str]]) -> str:
+    return "".join(
         f"<Error><Key>{escape(key)}</Key><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
         for key, code, message in failed
     )
-    return document(f'<DeleteResult xmlns="{NAMESPACE}">{gone}{errors}</DeleteResult>')
 
 
 def copied(etag: str, when: str) -> Answer:

@@ -7,6 +7,7 @@ from aiohttp import web
 from lab.core.clock import Clock
 from lab.gateway.control import Control
 from lab.gateway.exchange import Stage, compose
+from lab.gateway.faults.hit import Scene
 from lab.gateway.identity import Clients
 from lab.gateway.passage import Passages
 from lab.gateway.safeguards import Safeguards
@@ -15,6 +16,7 @@ from lab.gateway.store.answers import as_s3
 from lab.gateway.store.backend import Backend
 from lab.gateway.store.entrance import Entrance
 from lab.gateway.store.forward import Forward
+from lab.gateway.store.trouble import Trouble
 
 
 class Store:
@@ -31,12 +33,14 @@ class Store:
         control: Control,
         passages: Passages,
         safeguards: Safeguards,
+        scene: Scene,
         clock: Clock,
     ) -> None:
         audit, check, decide = stages
+        trouble = Trouble(scene, clock)
         chain = compose(
-            [as_s3, audit, Entrance(clients, clock), check, decide],
-            Forward(backend, control, passages, safeguards, clock),
+            [as_s3, audit, Entrance(clients, clock), trouble, check, decide],
+            Forward(backend, control, passages, safeguards, trouble, clock),
         )
         self._front = Front(chain, control, passages, clock)
         self._backend = backend

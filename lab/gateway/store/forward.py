@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from multidict import CIMultiDict
 
 from lab.core.audit import Decision
 from lab.core.clock import Clock, rfc3339
@@ -22,6 +25,8 @@ from lab.gateway.store.answers import S3_CODE
 from lab.gateway.store.backend import Backend, returned
 from lab.gateway.store.entrance import DRY_RUN, operation_of
 from lab.gateway.store.operations import REHEARSED, BadRequest, Operation, with_keys
+from lab.gateway.store.trouble import Trouble, Withheld, keys_left
+from lab.gateway.target import Pairs
 from lab.kube.objects import KubeObject
 from lab.kube.status import StatusError, bad_request, forbidden
 
@@ -35,18 +40,31 @@ class Deed:
     quiet: bool
     before: KubeObject | None
     etag: str = ""
+    withheld: tuple[Withheld, ...] = ()
+
+    @property
+    def failures(self) -> list[tuple[str, str, str]]:
+        """Keys of a batch that the store refuses to touch."""
+        return [(one.key, one.code, one.message) for one in self.withheld]
 
 
 class Forward:
     """Behind the same control, kill switch, budgets and risk classes as the Kubernetes API."""
 
     def __init__(
-        self, backend: Backend, control: Control, passages: Passages, safeguards: Safeguards, clock: Clock
+        self,
+        backend: Backend,
+        control: Control,
+        passages: Passages,
+        safeguards: Safeguards,
+        trouble: Trouble,
+        clock: Clock,
     ) -> None:
         self._backend = backend
         self._control = control
         self._passages = passages
         self._safeguards = safeguards
+        self._trouble = trouble
         self._clock = clock
 
     async def __call__(self, exchange: Exchange) -> Answer:
@@ -89,7 +107,12 @@ class Forward:
         else:
             before = None
         exchange.before = before
-        return Deed(operation, quiet, before, etag)
+        withheld = self._trouble.withheld(exchange, operation, before is not None)
+        if withheld and operation.name != "DeleteObjects":
+            one = withheld[0]
+            raise StatusError(403, "Forbidden", one.message, headers={S3_CODE: one.code})
+        left = replace(operation, keys=keys_left(operation, withheld)) if withheld else operation
+        return Deed(left, quiet, before, etag, tuple(withheld))
 
     async def _source(self, operation: Operation) -> str:
         bucket, _, key = operation.source.partition("/")
@@ -122,7 +145,7 @@ class Forward:
         if deed.before is None or operation.name == "DeleteObjects":
             await self._bucket_exists(operation.bucket)
         if operation.name == "DeleteObjects":
-            return answers.deleted(operation.keys, quiet=deed.quiet)
+            return answers.deleted(operation.keys, deed.failures, quiet=deed.quiet)
         if operation.name == "DeleteObject":
             return Answer(204)
         if operation.name.endswith("Tagging"):
@@ -140,26 +163,39 @@ class Forward:
             raise _missing("NoSuchBucket", f"there is no bucket {bucket}")
 
     async def _act(self, exchange: Exchange, deed: Deed) -> Answer:
-        operation, target = deed.operation, exchange.target
+        target = exchange.target
         assert target is not None
         place = await self._safeguards.clear(exchange, deed.before, _diff(exchange, deed))
         try:
             stand(exchange, self._control.last)
             self._passages.send(exchange)
-            code, headers, content = await self._backend.read(
-                exchange.request.method, operation.bucket, operation.key, target.pairs,
-                exchange.request.headers, exchange.body,
-            )  # fmt: skip
+            answer = await self._send(exchange, deed, target.pairs)
         except BaseException:
             if not self._passages.is_sent(exchange):
                 place.give_back()
             raise
-        if code < 400:
+        if answer.code < 400:
             exchange.diff = _diff(exchange, deed)
             self._safeguards.settle(exchange, place, deed.before)
-        elif not is_unknown(code):
+        elif not is_unknown(answer.code):
             place.give_back()
-        return Answer(code, headers, content)
+        return answer
+
+    async def _send(self, exchange: Exchange, deed: Deed, pairs: Pairs) -> Answer:
+        """Ask the store; of a batch only for the keys that no fault withholds."""
+        operation, body = deed.operation, exchange.body
+        headers: Mapping[str, str] = exchange.request.headers
+        if deed.withheld:
+            if not operation.keys:
+                return answers.deleted((), deed.failures)
+            headers, body = CIMultiDict(), answers.batch(operation.keys, quiet=deed.quiet)
+        code, returned_, content = await self._backend.read(
+            exchange.request.method, operation.bucket, operation.key, pairs, headers, body
+        )
+        if deed.withheld and code < 400:
+            returned_.popall("Content-Length", None)
+            content = answers.with_failures(content, deed.failures)
+        return Answer(code, returned_, content)
 
 
 _CUT = "the record holds no content of objects"
