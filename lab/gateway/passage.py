@@ -57,7 +57,13 @@ class Passages:
 
     @contextlib.asynccontextmanager
     async def passing(self, exchange: Exchange) -> AsyncIterator[None]:
-        """Around a mutation, from before its body is read. Raises StatusError 403 when it is stopped."""
+        """Around a mutation, from before its body is read; inside of another it does nothing.
+
+        Raises StatusError 403 when it is stopped.
+        """
+        if exchange in self._passages:
+            yield
+            return
         passage = _Passage(exchange, asyncio.timeout(None))
         self._passages[exchange] = passage
         try:

@@ -119,9 +119,21 @@ class Authenticate:
         return await following(exchange)
 
 
+class Stoppable:
+    """From here until a mutation is sent, the kill switch stops it at once, also while a fault delays it."""
+
+    def __init__(self, passages: Passages) -> None:
+        self._passages = passages
+
+    async def __call__(self, exchange: Exchange, following: Handler) -> Answer:
+        if not exchange.mutating:
+            return await following(exchange)
+        async with self._passages.passing(exchange):
+            return await following(exchange)
+
+
 class CheckControl:
-    """Reads mode and kill switch from the API server when the request may change something. From before its
-    body is read until it is sent, the kill switch stops it at once."""
+    """Reads mode and kill switch from the API server when the request may change something."""
 
     def __init__(self, control: Control, passages: Passages, measures: Measures) -> None:
         self._control = control

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from lab.core.clock import SystemClock
+from lab.core.fault_row import FaultRow
 from lab.gateway.admin import admin_app
 
 POD = "/api/v1/namespaces/shop/pods/worker-1"
@@ -80,6 +82,25 @@ async def test_a_mutation_whose_body_is_still_coming_is_refused_at_once(
     assert time.monotonic() - engaged < 0.2
     assert rig.api.mutations == []
     assert rig.records()[-1]["decision"] == "refused"
+
+
+@pytest.mark.parametrize("fault", ["api-latency", "api-hang"])
+async def test_a_mutation_that_a_fault_delays_is_refused_at_once(
+    rig: Any, client: aiohttp.ClientSession, fault: str
+) -> None:
+    own = {"delaySeconds": 60.0, "spreadSeconds": 0.0} if fault == "api-latency" else {}
+    expires = datetime.now(UTC) + timedelta(seconds=60)
+    row = FaultRow(f"{fault}-1", fault, "gateway", own, expires, 1)
+    rig.gateway.faults.board.put({row.id: row.as_json()})
+    asked = asyncio.ensure_future(client.delete(POD))
+    await until(lambda: rig.gateway.front._passages._passages)
+    engaged = time.monotonic()
+    rig.api.set_control(**ON)
+    async with await asked as answer:
+        assert answer.status == 403
+    assert time.monotonic() - engaged < 0.2
+    assert rig.api.mutations == []
+    assert "ann" in rig.records()[-1]["reason"]
 
 
 async def test_a_mutation_that_was_sent_cannot_be_recalled_and_the_record_says_so(
