@@ -46,8 +46,7 @@ class ServiceClient:
         return answer.text
 
     def _refusal(self, answer: requests.Response, method: str, path: str) -> LabError:
-        """The lab's services say what is wrong, and the way out, as `{"error", "hint"}`; below /api/v2 the pager
-        says it as a plain string."""
+        """What a service says is wrong, and the way out: `{"error", "hint"}`, or a string as Alertmanager does."""
         kind = UsageError if answer.status_code in (400, 404, 409, 422) else LabError
         try:
             said = answer.json()
