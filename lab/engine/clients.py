@@ -46,7 +46,7 @@ class ServiceClient:
         return answer.text
 
     def _refusal(self, answer: requests.Response, method: str, path: str) -> LabError:
-        """What a service says is wrong, and the way out: `{"error", "hint"}`, or a string as Alertmanager does."""
+        """What a service says is wrong, and the way out: `{"error", "hint"}`, or as Alertmanager a string."""
         kind = UsageError if answer.status_code in (400, 404, 409, 422) else LabError
         try:
             said = answer.json()
