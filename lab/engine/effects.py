@@ -13,6 +13,9 @@ from lab.engine.evidence import Evidence, seconds_of
 
 SHOP = "shop"
 WORKER = "worker"
+HANG = "hung-workers"
+"""The fault that a restart is the answer to; others have answers of their own."""
+
 HELD = "shop_worker_partition_info"
 AGE = "shop_queue_oldest_order_age_seconds"
 _WORKLOADS = ("deployments", "replicasets")
@@ -55,11 +58,13 @@ class Restart:
 
 
 def troubles(evidence: Evidence) -> tuple[Trouble, ...]:
-    """Every fault that really was active, oldest first."""
+    """Every fault of a worker's pod that really was active, oldest first."""
     found = []
     for entry in evidence.faults:
         target = entry.get("target") or {}
         if not entry.get("appliedAt") or (entry.get("state") == "failed"):
+            continue
+        if (target.get("kind"), target.get("namespace")) != ("Pod", SHOP):
             continue
         pod = str(target.get("name") or "")
         began = seconds_of(entry["appliedAt"])
@@ -87,7 +92,7 @@ def hangs(evidence: Evidence, *, curable: bool | None = None) -> tuple[Trouble, 
     return tuple(
         trouble
         for trouble in troubles(evidence)
-        if not trouble.decoy
+        if trouble.fault == HANG
         and (curable is None or trouble.curable is curable)
         and (trouble.ended is None or trouble.ended - trouble.began >= _NOTICEABLE_SECONDS)
     )

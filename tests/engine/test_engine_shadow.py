@@ -75,3 +75,13 @@ def test_without_a_single_intent_every_hang_is_a_miss():
     assert (len(report.misses), report.verdict) == (2, "hold")
     assert any("never" in reason for reason in report.reasons)
     assert report.as_dict()["thresholds"]["min_agreement"] == 0.9
+
+
+def test_faults_that_a_restart_does_not_answer_are_no_hangs():
+    base = written.shadow()
+    automation = {"kind": "Pod", "namespace": "automation", "name": "automation-1"}
+    others = (
+        written.fault("worker-e", 4, 1, 9, fault="memory-leak", id="memory-leak-1"),
+        written.fault("", 0, 1, 9, fault="automation-killed", id="automation-killed-1", target=automation),
+    )
+    assert shadow_report(replace(base, faults=(*base.faults, *others))) == shadow_report(base)
