@@ -3,113 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import pytest
 from botocore.exceptions import ClientError
-from moto.s3.models import s3_backends
+from store_world import KEY, LOGS, SECRET, World, called, world
 
-from lab.core.clock import SystemClock, TimeScale
-from lab.core.fault_row import FaultRow
-from lab.faults.board import Board
-from lab.faults.registry import SPECS
-from lab.gateway.approvals import Approvals
-from lab.gateway.audit import AuditLog
-from lab.gateway.control import Control
-from lab.gateway.faults.hit import Scene
-from lab.gateway.identity import Clients
-from lab.gateway.ledger import Ledger
-from lab.gateway.measures import Measures
 from lab.gateway.membership import bucket
-from lab.gateway.passage import Passages
-from lab.gateway.rehearsals import Rehearsals
-from lab.gateway.safeguards import Safeguards
-from lab.gateway.sizes import Sizes
-from lab.gateway.stages import Audit, CheckControl, Decide
-from lab.gateway.store.app import Store
-from lab.gateway.store.backend import Backend
-from lab.shop.logstore import client_of, start_store
+from lab.shop.logstore import client_of
 
-KEY, SECRET, LOGS = "gateway", "a-secret-of-the-store", "logs"
-
-
-class World:
-    """A store with a few objects, a gateway in front of it, and the control in hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.control_data = {"mode": "shadow", "killSwitch": "off"}
-        self.clock = SystemClock()
-        clients = folder / "clients"
-        clients.mkdir()
-        (clients / "cleaner").write_text("cleaner-token")
-        self.clients = Clients(clients, self.clock)
-        self.book = AuditLog(folder / "audit.jsonl")
-        self.base = ""
-        self.direct: Any = None
-        self.board: Board
-
-    async def read_control(self, path: str, headers: Any = None) -> dict[str, Any]:
-        return {"data": self.control_data}
-
-    def client(self, actor: str = "cleaner", secret: str = "") -> Any:
-        return client_of(self.base, actor, secret or self.clients.secret("cleaner") or "")
-
-    def trouble(self, fault: str, **parameters: Any) -> None:
-        """A fault begins."""
-        values = SPECS[fault].read(parameters)
-        row = FaultRow(f"{fault}-0001", fault, "gateway", values, None, 7)
-        self.board.put({row.id: row.as_json()})
-
-    def heal(self) -> None:
-        self.board.put({})
-
-    def keys(self) -> list[str]:
-        return [item["Key"] for item in self.direct.list_objects_v2(Bucket=LOGS).get("Contents", ())]
-
-    def records(self, decision: str = "") -> list[dict[str, Any]]:
-        return [r for r in self.book.read() if r["mutating"] and decision in ("", r["decision"])]
-
-
-async def called(function: Callable[..., Any], **arguments: Any) -> Any:
-    """A call of boto3, in a thread."""
-    return await asyncio.to_thread(function, **arguments)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path)
-    s3_backends.reset()  # moto keeps its buckets for the whole process
-    store = start_store("127.0.0.1", 0, KEY, SECRET, made.clock)
-    address = f"http://127.0.0.1:{store.server_port}"
-    made.direct = client_of(address, KEY, SECRET)
-    made.direct.create_bucket(Bucket=LOGS)
-    for number in range(5):
-        made.direct.put_object(Bucket=LOGS, Key=f"api/day {number}/ü+{number}.log", Body=b"x" * (number + 1))
-    scale, measures = TimeScale(60), Measures()
-    control, passages = Control(made.read_control, "lab-system", "control"), Passages()
-    rehearsals = Rehearsals(made.clock, 30)
-    approvals = Approvals("", "")
-    safeguards = Safeguards(
-        Ledger(made.clock, scale, 5.0), rehearsals, approvals, Sizes(made.read_control), made.clock
-    )
-    audit = Audit(made.book, measures, rehearsals, made.clock)
-    control.on_stop = passages.stop
-    backend = Backend(address, KEY, SECRET, made.clock)
-    stages = (audit, CheckControl(control, passages, measures), Decide(made.book))
-    made.board = Board("gateway", made.clock)
-    scene = Scene(made.board, control, made.clock, measures)
-    front = Store(backend, made.clients, stages, control, passages, safeguards, scene, made.clock)
-    runner = await front.start("127.0.0.1", 0)
-    made.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
-    await front.close()
-    await approvals.close()
-    store.shutdown()
-    made.book.close()
+__all__ = ["world"]
 
 
 async def test_reads_pass_through(world: World) -> None:
@@ -252,79 +157,3 @@ async def test_a_body_that_is_not_the_signed_one_is_refused(world: World) -> Non
     with pytest.raises(ClientError, match="not the one that was signed"):
         await called(s3.put_object, Bucket=LOGS, Key="new", Body=b"content")
     assert len(world.keys()) == 5
-
-
-async def test_a_store_that_throttles_says_slow_down(world: World) -> None:
-    s3 = world.client()
-    world.trouble("store-slow-down", verbs="list")
-    with pytest.raises(ClientError) as refused:
-        await called(s3.list_objects_v2, Bucket=LOGS)
-    assert refused.value.response["Error"]["Code"] == "SlowDown"
-    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
-    await called(s3.head_object, Bucket=LOGS, Key=world.keys()[0])
-    assert world.book.read()[-2]["fault"] == "store-slow-down"
-    world.heal()
-    await called(s3.list_objects_v2, Bucket=LOGS)
-
-
-@pytest.mark.parametrize("mode", ["shadow", "live"])
-async def test_a_batch_delete_fails_for_some_keys_and_answers_200(world: World, mode: str) -> None:
-    world.control_data["mode"] = mode
-    before = world.keys()
-    world.trouble("store-partial-delete", share=0.5)
-    batch = {"Objects": [{"Key": key} for key in before]}
-    answer = await called(world.client().delete_objects, Bucket=LOGS, Delete=batch)
-    failed = [item["Key"] for item in answer["Errors"]]
-    assert 0 < len(failed) < len(before)
-    assert {item["Code"] for item in answer["Errors"]} == {"InternalError"}
-    assert sorted([*failed, *(item["Key"] for item in answer["Deleted"])]) == before
-    assert world.keys() == (before if mode == "shadow" else failed)
-    record = world.records()[-1]
-    assert (record["fault"], len(record["diff"])) == ("store-partial-delete", len(before) - len(failed))
-    world.heal()
-    world.control_data["mode"] = "live"
-    rest = {"Objects": [{"Key": key} for key in failed]}
-    assert "Errors" not in await called(world.client().delete_objects, Bucket=LOGS, Delete=rest)
-
-
-async def test_objects_under_hold_stay(world: World) -> None:
-    world.control_data["mode"] = "live"
-    s3, before = world.client(), world.keys()
-    world.trouble("store-hold", share=1.0, prefix="api/day 1")
-    held = next(key for key in before if key.startswith("api/day 1"))
-    for call in (
-        lambda: s3.delete_object(Bucket=LOGS, Key=held),
-        lambda: s3.put_object(Bucket=LOGS, Key=held, Body=b"over"),
-    ):
-        with pytest.raises(ClientError, match="under a legal hold"):
-            await asyncio.to_thread(call)
-    batch = {"Objects": [{"Key": key} for key in before], "Quiet": True}
-    answer = await called(s3.delete_objects, Bucket=LOGS, Delete=batch)
-    assert [(item["Key"], item["Code"]) for item in answer["Errors"]] == [(held, "AccessDenied")]
-    assert world.keys() == [held]
-    world.heal()
-    await called(s3.delete_object, Bucket=LOGS, Key=held)
-    assert world.keys() == []
-
-
-async def test_a_stale_listing_shows_what_was_deleted(world: World) -> None:
-    world.control_data["mode"] = "live"
-    s3, before = world.client(), world.keys()
-    world.trouble("store-stale-list", ageSeconds=300)
-    listed = [await called(s3.list_objects_v2, Bucket=LOGS)]
-    await called(s3.delete_object, Bucket=LOGS, Key=before[0])
-    listed.append(await called(s3.list_objects_v2, Bucket=LOGS))
-    assert [[item["Key"] for item in found["Contents"]] for found in listed] == [before, before]
-    assert world.keys() == before[1:]
-    world.heal()
-    fresh = await called(s3.list_objects_v2, Bucket=LOGS)
-    assert [item["Key"] for item in fresh["Contents"]] == before[1:]
-
-
-async def test_a_slow_listing_waits_and_no_longer_than_the_fault(world: World) -> None:
-    world.trouble("store-slow-list", delaySeconds=60)
-    waiting = asyncio.create_task(called(world.client().list_objects_v2, Bucket=LOGS))
-    done, _ = await asyncio.wait({waiting}, timeout=0.5)
-    assert not done
-    world.heal()
-    assert len((await asyncio.wait_for(waiting, 20))["Contents"]) == 5
