@@ -12,11 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
-from lab.core.clock import rfc3339
+from lab.core.clock import SystemClock, TimeScale, rfc3339
 from lab.gateway.control import read_state
 from lab.gateway.risk import Risk, RiskRules, classify, image_restores, read_risk
 from lab.gateway.target import read_target
+from lab.pager.server import pager_app
 
 AUTH = {"Authorization": "Bearer secret-of-the-automation"}
 POD = "/api/v1/namespaces/shop/pods/worker-1"
@@ -240,6 +242,34 @@ async def test_one_approval_lets_one_of_many_through(
     codes = [code for code, _, _ in await asyncio.gather(*(delete(client, CONFIG) for _ in range(10)))]
     assert sorted(codes) == [200] + [403] * 9
     assert len(rig.api.applied) == 1
+
+
+async def test_the_real_pager_s_approval_is_good_once(rig: Any, client: aiohttp.ClientSession) -> None:
+    app = pager_app(clock=SystemClock(), scale=TimeScale(), registry=CollectorRegistry(), admin_token="admin")
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    rig.gateway.approvals._url = url
+    admin = {"Authorization": "Bearer admin"}
+    wanted = deed(CLAIM) | {"by": "automation", "reason": "it is full", "restorePoint": "snapshot 7"}
+    try:
+        await rehearse(client, CLAIM)
+        async with aiohttp.ClientSession() as person:
+            async with person.post(f"{url}/api/v1/approvals", json=wanted) as answer:
+                assert answer.status == 201
+                identity = (await answer.json())["id"]
+            assert (await delete(client, CLAIM))[1] == ["ApprovalMissing", "RestorePointMissing"]
+            path = f"{url}/api/v1/approvals/{identity}"
+            async with person.post(f"{path}/approve", json={"by": "ann"}, headers=admin) as answer:
+                assert answer.status == 200
+            codes = [c for c, _, _ in await asyncio.gather(*(delete(client, CLAIM) for _ in range(5)))]
+            assert sorted(codes) == [200] + [403] * 4
+            async with person.get(path) as answer:
+                assert (await answer.json())["status"] == "used"
+    finally:
+        await runner.cleanup()
+    assert [r["approval"] for r in rig.records() if r["decision"] == "allowed"] == ["", identity]
 
 
 async def test_a_pager_that_is_away_refuses(rig: Any, client: aiohttp.ClientSession) -> None:
