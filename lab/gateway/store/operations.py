@@ -31,19 +31,8 @@ _BUCKETS = {
 }  # fmt: skip
 _SUBRESOURCES = frozenset(
     {name for _, name in (*_OBJECT, *_BUCKETS) if name}
-    | {
-        "uploads",
-        "partNumber",
-        "versionId",
-        "policy",
-        "cors",
-        "restore",
-        "select",
-        "object-lock",
-        "torrent",
-        "renameObject",
-        "encryption",
-    }
+    | {"uploads", "partNumber", "versionId", "policy", "cors", "restore", "select", "object-lock"}
+    | {"torrent", "renameObject", "encryption"}
 )
 REHEARSED = frozenset(
     {"PutObject", "CopyObject", "DeleteObject", "DeleteObjects", "PutObjectTagging", "DeleteObjectTagging"}
