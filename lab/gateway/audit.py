@@ -17,6 +17,7 @@ from lab.errors import LabError, NotReadyError
 
 _BLOCK = 1024 * 1024
 _PAGE = 1000
+_STRIDE = 64
 
 
 class AuditLog:
@@ -30,10 +31,11 @@ class AuditLog:
         self.path = path
         self.sound = True
         self._offsets = array("Q")
+        self._count = self._end = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._end = self._recover()
+            self._recover()
         except OSError as error:
             raise NotReadyError(
                 f"the audit log {path} cannot be opened: {error.strerror}",
@@ -43,7 +45,7 @@ class AuditLog:
     @property
     def last(self) -> int:
         """The number of the newest record; 0 when there is none."""
-        return len(self._offsets)
+        return self._count
 
     def append(self, **fields: Any) -> AuditRecord:
         """Number and write a record. Raises LabError when it cannot be written; then it has no number."""
@@ -57,8 +59,7 @@ class AuditLog:
         except OSError as error:
             self.sound = False
             raise LabError(f"the audit log cannot be written: {error.strerror}") from error
-        self._offsets.append(self._end)
-        self._end += len(line)
+        self._advance(len(line))
         self.sound = True
         return record
 
@@ -67,10 +68,12 @@ class AuditLog:
         first, stop = max(after, 0), min(max(after, 0) + max(limit, 0), self.last)
         if first >= stop:
             return []
-        start = self._offsets[first]
-        end = self._offsets[stop] if stop < self.last else self._end
-        content = os.pread(self._file, end - start, start)
-        return [orjson.loads(line) for line in content.splitlines()]
+        block, beyond = first // _STRIDE, -(-stop // _STRIDE)
+        start = self._offsets[block]
+        end = self._offsets[beyond] if beyond < len(self._offsets) else self._end
+        lines = os.pread(self._file, end - start, start).splitlines()
+        skipped = block * _STRIDE
+        return [orjson.loads(line) for line in lines[first - skipped : stop - skipped]]
 
     def intents(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """Like `read`, but only what shadow mode recorded instead of doing."""
@@ -80,34 +83,39 @@ class AuditLog:
             found += [record for record in page if record["decision"] == Decision.SHADOWED.value]
         return found[:limit]
 
-    def recent(self, now: datetime, seconds: float) -> list[tuple[float, dict[str, Any]]]:
+    def recent(self, now: datetime, seconds: float) -> Iterator[tuple[float, dict[str, Any]]]:
         """Mutations of the last so many seconds, oldest first, each with its age in seconds."""
-        found: list[tuple[float, dict[str, Any]]] = []
-        end = self.last
-        while end > 0:
-            page = self.read(max(end - _PAGE, 0), min(_PAGE, end))
-            ages = [(now - parse_rfc3339(record["time"])).total_seconds() for record in page]
-            aged = zip(ages, page, strict=True)
-            found[:0] = [(age, record) for age, record in aged if record["mutating"] and age < seconds]
-            if min(ages) >= seconds:
-                break
-            end -= len(page)
-        return found
+
+        def age(record: dict[str, Any]) -> float:
+            return (now - parse_rfc3339(record["time"])).total_seconds()
+
+        first = self.last
+        while first > 0 and age(self.read(first - 1, 1)[0]) < seconds:
+            first = max(first - _PAGE, 0)
+        while page := self.read(first, _PAGE):
+            first = page[-1]["seq"]
+            for record in page:
+                if record["mutating"] and age(record) < seconds:
+                    yield age(record), record
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
-    def _recover(self) -> int:
-        """Find where each record starts; the offset after the last whole one."""
-        end = 0
+    def _recover(self) -> None:
+        """Find where the records start, up to the last whole one."""
         for line in self._lines():
             if not line.endswith(b"\n"):
-                os.ftruncate(self._file, end)
+                os.ftruncate(self._file, self._end)
                 break
-            self._offsets.append(end)
-            end += len(line)
-        return end
+            self._advance(len(line))
+
+    def _advance(self, length: int) -> None:
+        """One more record of so many bytes. Only every so many are remembered: a log may have millions."""
+        if self._count % _STRIDE == 0:
+            self._offsets.append(self._end)
+        self._count += 1
+        self._end += length
 
     def _lines(self) -> Iterator[bytes]:
         with open(self.path, "rb", buffering=_BLOCK) as file:

@@ -19,7 +19,8 @@ COOLDOWN = "cooldownLabMinutes"
 KINDS = "kinds"
 NAMESPACES = "namespaces"
 COUNTED = (ACTIONS, DISRUPTIONS, SHARE, COOLDOWN)
-MAX_COOLDOWN = 10_080.0
+MAX_COOLDOWN = 24 * 60.0
+"""A lab day, in lab minutes: so far the audit log is read back when the gateway starts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.core.clock import Clock, TimeScale
-from lab.gateway.budgets import ACTIONS, COOLDOWN, DISRUPTIONS, SHARE, Budgets
+from lab.gateway.budgets import ACTIONS, COOLDOWN, DISRUPTIONS, MAX_COOLDOWN, SHARE, Budgets
 from lab.gateway.disruption import Disruption, Workload, disruptions
 from lab.gateway.tally import Action, Tally
 from lab.kube.request import RequestInfo
@@ -59,7 +59,7 @@ class Ledger:
     clock: Clock
     scale: TimeScale
     settle_minutes: float
-    keep_minutes: float = 7 * 24 * 60.0
+    keep_minutes: float = MAX_COOLDOWN
     acted: Tally = field(init=False)
     intended: Tally = field(init=False)
     _sizes: dict[Workload, int] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from lab.core.audit import AuditRecord, Decision, Mode
+from lab.core.clock import rfc3339
 from lab.errors import NotReadyError
 from lab.gateway.admin import admin_app
 from lab.gateway.audit import AuditLog
@@ -61,6 +63,34 @@ def test_pages(tmp_path: Path) -> None:
     assert [r["seq"] for r in book.read(8, 100)] == [9, 10]
     assert book.read(10) == book.read(99) == book.read(0, 0) == []
     assert [r["seq"] for r in book.intents(1, 2)] == [4, 7]
+    book.close()
+
+
+def test_pages_of_a_long_log_before_and_after_a_restart(tmp_path: Path) -> None:
+    book = AuditLog(tmp_path / "audit.jsonl")
+    for number in range(300):
+        book.append(**entry(name="n" * (number % 7)))
+    again = AuditLog(tmp_path / "audit.jsonl")
+    for log in (book, again):
+        assert log.last == 300
+        for after in (0, 1, 63, 64, 65, 127, 128, 200, 299, 300):
+            for limit in (1, 2, 63, 64, 65, 100, 500):
+                found = [r["seq"] for r in log.read(after, limit)]
+                assert found == list(range(after + 1, min(after + limit, 300) + 1)), (after, limit)
+        log.close()
+
+
+def test_recent_mutations_have_their_age(tmp_path: Path) -> None:
+    book = AuditLog(tmp_path / "audit.jsonl")
+    now = datetime(2026, 1, 1, 1, tzinfo=UTC)
+    for seconds in range(3000, 0, -1):
+        at = rfc3339(now - timedelta(seconds=seconds))
+        book.append(**entry(time=at, mutating=seconds % 2 == 0, name=str(seconds)))
+    found = list(book.recent(now, 1500))
+    assert [r["name"] for _, r in found] == [str(s) for s in range(1498, 0, -2)]
+    assert (found[0][0], found[-1][0]) == (1498, 2)
+    assert list(book.recent(now, 0.5)) == []
+    assert len(list(book.recent(now, 10_000))) == 1500
     book.close()
 
 
