@@ -1,6 +1,6 @@
 """The object store of the shop's logs: moto's S3, in memory, open to the gateway's key alone.
 
-Every service writes one object per lab hour, keyed `<service>/<lab day>/<hour>.log`; nobody takes any away,
+Every service writes one object in four lab hours, keyed `<service>/<lab day>/<hour>.log`; nobody takes any away,
 and that is the toil. Port 9000 speaks S3, 8080 has probes and metrics.
 """
 
@@ -30,7 +30,8 @@ log = logging.getLogger("shop.logstore")
 BUCKET = "shop-logs"
 SERVICES = ("api", "payments", "worker")
 PORT = 9000
-DAYS_AT_START = 7
+DAYS_AT_START = 10
+EVERY_HOURS = 4
 FIRST_DAY = datetime(2030, 1, 1, tzinfo=UTC)
 """The lab's calendar begins so many days before the store starts; a lab hour later it is an hour later."""
 
@@ -71,7 +72,7 @@ def guarded(application: Wsgi, key: str, secret: str, clock: Clock) -> Wsgi:
 
 
 class Writer:
-    """Writes what the services log: the past at once, then an object per service and lab hour."""
+    """Writes what the services log: the past first, then an object per service every four lab hours."""
 
     def __init__(self, client: Any, seed: int, scale: TimeScale, registry: CollectorRegistry) -> None:
         self._client = client
@@ -80,19 +81,21 @@ class Writer:
         self._objects = gauge(LOGSTORE_OBJECTS, registry)
         self._bytes = gauge(LOGSTORE_BYTES, registry)
         self.hour = 0
+        self.begun = False
 
     def begin(self) -> None:
-        """Make the bucket and the past."""
+        """Make the bucket and the past; `begun` is set when all of it is there."""
         self._client.create_bucket(Bucket=BUCKET)
-        for _ in range(24 * DAYS_AT_START):
+        for _ in range(24 * DAYS_AT_START // EVERY_HOURS):
             self.write()
+        self.begun = True
 
     def write(self) -> None:
-        """One lab hour of logs."""
+        """Four lab hours of logs."""
         for service in SERVICES:
             body = content_of(self._seed, service, self.hour)
             self._client.put_object(Bucket=BUCKET, Key=key_of(service, self.hour), Body=body)
-        self.hour += 1
+        self.hour += EVERY_HOURS
 
     def measure(self) -> None:
         """Export how full the bucket is."""
@@ -103,9 +106,10 @@ class Writer:
 
     async def run(self, clock: Clock) -> None:
         """For ever."""
+        await asyncio.to_thread(self.begin)
         while True:
             await asyncio.to_thread(self.measure)
-            await clock.sleep(self._scale.hour_seconds)
+            await clock.sleep(self._scale.real(minutes=60 * EVERY_HOURS))
             await asyncio.to_thread(self.write)
 
 
@@ -147,7 +151,6 @@ async def main() -> None:
     store = start_store(host, PORT, key, secret, clock)
     client = client_of(f"http://{host}:{PORT}", key, secret)
     writer = Writer(client, int(os.environ.get("LAB_SEED") or 1), scale, registry)
-    await asyncio.to_thread(writer.begin)
 
     async def writing(_: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(writer.run(clock), name="writer")
@@ -159,7 +162,7 @@ async def main() -> None:
 
     app = web.Application()
     app.cleanup_ctx.append(writing)
-    await serve(app, registry=registry)
+    await serve(app, ready=lambda: writer.begun, registry=registry)
 
 
 if __name__ == "__main__":
