@@ -1,7 +1,7 @@
 """The object store of the shop's logs: moto's S3, in memory, open to the gateway's key alone.
 
-Every service writes one object in four lab hours, keyed `<service>/<lab day>/<hour>.log`; nobody takes any away,
-and that is the toil. Port 9000 speaks S3, 8080 has probes and metrics.
+Every service writes one object in four lab hours, keyed `<service>/<lab day>/<hour>.log`; nobody takes any
+away, and that is the toil. Port 9000 speaks S3, 8080 has probes and metrics.
 """
 
 from __future__ import annotations
