@@ -5,8 +5,10 @@ from __future__ import annotations
 import orjson
 from multidict import CIMultiDict
 
+from lab.core.audit import Decision
 from lab.gateway.control import Control
 from lab.gateway.exchange import Answer, Exchange, status_answer
+from lab.gateway.ledger import is_unknown
 from lab.gateway.mutate import Mutate
 from lab.gateway.passage import Passages
 from lab.gateway.safeguards import Safeguards
@@ -71,9 +73,20 @@ class Forward:
         try:
             stand(exchange, self._control.last)
             self._passages.send(exchange)
-        except StatusError:
-            place.give_back()
+            answer = await self._open(exchange, target, headers)
+        except StatusError as error:
+            if exchange.decision is Decision.REFUSED or not is_unknown(error.code):
+                place.give_back()  # stopped before it left, or upstream said no
             raise
+        except BaseException:
+            if not self._passages.is_sent(exchange):
+                place.give_back()
+            raise
+        if answer.code >= 400 and not is_unknown(answer.code):
+            place.give_back()
+        return answer
+
+    async def _open(self, exchange: Exchange, target: Target, headers: CIMultiDict[str]) -> Answer:
         if wants_upgrade(exchange.request):
             return await open_upgrade(self._upstream, exchange.request, target, headers)
         stream = await self._upstream.open(

@@ -128,6 +128,22 @@ async def test_an_action_that_fails_gives_its_place_back(rig: Any, client: aioht
     assert [(await delete(client, n))[0] for n in (1, 1, 2, 3)] == [404, 404, 200, 429]
 
 
+async def test_a_stream_is_an_action_unless_it_does_not_open(rig: Any, client: aiohttp.ClientSession) -> None:
+    async def missing(request: Any) -> Any:
+        return aiohttp.web.json_response({"kind": "Status", "code": 404, "reason": "NotFound"}, status=404)
+
+    allow(rig, actionsPerLabHour=1)
+    rig.api.objects[f"{PODS}/w-1/exec"] = missing
+    for _ in range(2):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.ws_connect(f"{PODS}/w-1/exec")
+        assert refused.value.status == 404
+        assert (await client.post(f"{PODS}/w-1/exec")).status == 404
+    assert rig.gateway.ledger.acted.actions == 0
+    assert (await client.post(f"{PODS}/w-2/proxy")).status == 200
+    assert (await client.post(f"{PODS}/w-2/proxy")).status == 429
+
+
 async def test_the_client_s_own_dry_runs_cost_nothing(rig: Any, client: aiohttp.ClientSession) -> None:
     allow(rig, actionsPerLabHour=1)
     for _ in range(3):
