@@ -47,6 +47,29 @@ def take_back(now: Any, before: Any, after: Any) -> Merge:
     return merge
 
 
+def follow(base: Any, old: Any, new: Any) -> Any:
+    """`base` with what changed from `old` to `new`, whatever it holds itself."""
+    if same(old, new):
+        return base
+    if not all(isinstance(value, dict) for value in (base, old, new)):
+        return copy.deepcopy(new) if not isinstance(new, Missing) else new
+    result = dict(base)
+    for key in {**old, **new}:
+        value = follow(base.get(key, MISSING), old.get(key, MISSING), new.get(key, MISSING))
+        if isinstance(value, Missing):
+            result.pop(key, None)
+        else:
+            result[key] = value
+    return result
+
+
+def overlay(under: Any, over: Any) -> Any:
+    """`under` with the fields of `over`; maps are joined."""
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        return copy.deepcopy(over)
+    return {**under, **{key: overlay(under.get(key), value) for key, value in over.items()}}
+
+
 def same(left: Any, right: Any) -> bool:
     """Equal as JSON: the order of keys does not count, but false is not 0."""
     if isinstance(left, Missing) or isinstance(right, Missing):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from lab.canary.merge import same, take_back, wanted
+from lab.canary.merge import follow, overlay, same, take_back, wanted
 from lab.canary.undo import Change, Kind
 from lab.kube.objects import KubeObject, controller_of
 
@@ -48,25 +49,48 @@ class Work:
 
 
 def plan_object(now: KubeObject | None, newest_first: Sequence[Change]) -> Work:
-    """What an object is to become when these changes are taken back: pure."""
+    """What an object is to become when these changes, one at least, are taken back: pure."""
     work = Work(now, now, uid_of(now))
     if now is not None and _is_made_anew(now, newest_first):
         work.nothing.append("it is there again, as it was before")
         return work
+    row: list[Change] = []  # changes of one and the same object that follow each other
     for change in newest_first:
         if change.kind is Kind.LOST:
             work.lost.append(f"record {change.seq}: {change.reason}")
         elif change.kind is Kind.NOTHING:
             work.nothing.append(change.reason)
-        elif change.kind is Kind.MODIFIED:
-            _modified(work, change)
-        elif change.kind is Kind.CREATED:
-            _created(work, change)
-        elif change.kind is Kind.DELETED:
-            _deleted(work, change)
+        elif change.kind is Kind.MODIFIED and row and uid_of(row[0].image) == uid_of(change.image):
+            row.append(change)
         else:
-            _uncertain(work, change)
+            _modified(work, row)
+            row = [change] if change.kind is Kind.MODIFIED else []
+            _made_or_gone(work, change)
+    _modified(work, row)
     return work
+
+
+def compose(oldest_first: Sequence[Change]) -> tuple[Any, Any]:
+    """Changes that follow each other as one: before and after. What somebody else set in between belongs to
+    what was before."""
+    before, after, partial = oldest_first[0].before, oldest_first[0].after, oldest_first[0].partial
+    for change in oldest_first[1:]:
+        its_before, its_after = change.before, change.after
+        if change.partial and not partial:
+            its_before, its_after = overlay(after, its_before), overlay(after, its_after)
+        elif partial and not change.partial:
+            before, after, partial = overlay(its_before, before), overlay(its_before, after), False
+        before, after = follow(before, after, its_before), its_after
+    return before, after
+
+
+def _made_or_gone(work: Work, change: Change) -> None:
+    if change.kind is Kind.CREATED:
+        _created(work, change)
+    elif change.kind is Kind.DELETED:
+        _deleted(work, change)
+    elif change.kind is Kind.UNCERTAIN:
+        _uncertain(work, change)
 
 
 def _is_made_anew(now: KubeObject, newest_first: Sequence[Change]) -> bool:
@@ -77,15 +101,17 @@ def _is_made_anew(now: KubeObject, newest_first: Sequence[Change]) -> bool:
     return made is not None and same(wanted(fresh(now)), wanted(made))
 
 
-def _modified(work: Work, change: Change) -> None:
-    obj = work.to_be
-    if obj is None or work.stands_for != uid_of(change.image):
-        gone = "it is gone" if obj is None else "it is another object of the same name"
-        work.conflicts.append(f"{gone}: {_whose(obj, change)}")
+def _modified(work: Work, newest_first: Sequence[Change]) -> None:
+    if not newest_first:
         return
-    merge = take_back(obj, change.before, change.after)
+    obj, last = work.to_be, newest_first[0]
+    if obj is None or work.stands_for != uid_of(last.image):
+        gone = "it is gone" if obj is None else "it is another object of the same name"
+        work.conflicts.append(f"{gone}: {_whose(obj, last)}")
+        return
+    merge = take_back(obj, *compose(newest_first[::-1]))
     work.fields += [path for path in merge.restored if path not in work.fields]
-    work.conflicts += [f"{path} was changed since: {_whose(obj, change)}" for path in merge.conflicts]
+    work.conflicts += [f"{path} was changed since: {_whose(obj, last)}" for path in merge.conflicts]
     if merge.restored:
         work.to_be = merge.value
 

@@ -46,7 +46,8 @@ class Target(NamedTuple):
 class Change:
     """One record's effect. before, after: what was wanted of the object then; only for `MODIFIED` the latter,
     and the whole object as it was made for `CREATED`. image: the whole object before. reason: for `LOST` and
-    `NOTHING`. agent: the client program, as field managers are named."""
+    `NOTHING`. agent: the client program, as field managers are named.
+    partial: before and after are not the whole object, only the fields that were changed."""
 
     seq: int
     time: str
@@ -58,6 +59,7 @@ class Change:
     image: KubeObject | None = None
     reason: str = ""
     agent: str = ""
+    partial: bool = False
 
 
 def acted(record: AuditRecord) -> bool:
@@ -139,4 +141,4 @@ def _scaled(record: AuditRecord, before: KubeObject) -> tuple[Kind, dict[str, An
     counts = [
         {"spec": {"replicas": (scale.get("spec") or {}).get("replicas") or 0}} for scale in (before, after)
     ]
-    return Kind.MODIFIED, {"before": counts[0], "after": counts[1]}
+    return Kind.MODIFIED, {"before": counts[0], "after": counts[1], "partial": True}
