@@ -130,13 +130,14 @@ def exercise_verify(
         list[str] | None, typer.Option("--only", help="A solution, starter or mutant; may be repeated.")
     ] = None,
     seed: Seed = 1,
+    serial: Serial = False,
     json: Json = False,
 ) -> None:
     """Prove an exercise: references pass every check, starter and mutants fail exactly the named ones."""
     found = catalog.exercise(exercise)
 
     def one(workspace: Path, subject: str) -> Grade:
-        made, folder = run_grade(found, workspace, seed=seed, title=subject)
+        made, folder = run_grade(found, workspace, seed=seed, parallel=not serial, title=subject)
         publish(found, made, folder)
         return made
 
