@@ -127,6 +127,41 @@ async def test_a_mutation_that_was_sent_cannot_be_recalled_and_the_record_says_s
     assert "could not be recalled" in record["reason"]
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.03])
+async def test_nothing_leaves_any_more_under_load(
+    rig: Any, client: aiohttp.ClientSession, delay: float
+) -> None:
+    """Fifty clients that never stop: from the moment that the gateway knows, nothing is sent."""
+    rig.api.delay = delay
+    passages, control, sent = rig.gateway.front._passages, rig.gateway.control, []
+    stop = control.on_stop
+
+    def note(state: Any) -> None:
+        stop(state)
+        sent.append(sum(passage.sent for passage in passages._passages.values()))
+
+    control.on_stop = note
+
+    async def mutate() -> int:
+        while True:
+            async with client.delete(POD) as answer:
+                if answer.status == 403:
+                    return answer.status
+
+    load = [asyncio.create_task(mutate()) for _ in range(50)]
+    await until(lambda: len(rig.records()) > 100)
+    rig.api.set_control(**ON)
+    await until(lambda: sent)
+    answered = sum(r["decision"] == "allowed" for r in rig.records())
+    async with asyncio.timeout(10):
+        assert set(await asyncio.gather(*load)) == {403}
+    records = rig.records()
+    late = [r for r in records if r["decision"] == "allowed"][answered:]
+    assert len(late) <= sent[0]
+    assert all("could not be recalled" in r["reason"] for r in late)
+    assert len(rig.api.applied) == answered + len(late)
+
+
 async def test_an_open_stream_into_a_pod_is_cut(rig: Any, client: aiohttp.ClientSession) -> None:
     ended = asyncio.Event()
 
