@@ -186,7 +186,8 @@ async def test_a_lost_connection_at_any_call_leaves_nothing_behind(bench: Cluste
             await injector.undo(injector.journal.open(), "heal")
             assert meant(await bench.deployment("api")) == meant(before), (after, at)
             assert injector.journal.open() == []
-            await rescue(bench, before)
+            if bench.on_disk().open():
+                await rescue(bench, before)
 
 
 async def _inject_and_undo(injector: Injector) -> None:
@@ -201,24 +202,17 @@ async def test_killed_for_real_the_injector_leaves_nothing_that_its_successor_ca
     before = await bench.create("api")
     kubeconfig = str(bench.path.with_name("data") / "admin.kubeconfig")
     first = await faults_api("faults-1", KUBECONFIG=kubeconfig, FAULT_JOURNAL_FILE="")
-    [entry] = await first.inject("bad-release", forSeconds=600)
-    await _kill(first)
-    second = await faults_api("faults-2", KUBECONFIG=kubeconfig, FAULT_JOURNAL_FILE="")
-    assert (await bench.deployment("api"))["metadata"]["annotations"][MARK] == entry["id"]
-    assert await second.state(entry["id"], "active")
-    await second.call("DELETE", f"faults/{entry['id']}")
-    assert meant(await bench.deployment("api")) == meant(before)
-    asking = asyncio.create_task(second.call("POST", "faults", {"name": "bad-config"}))
+    asking = asyncio.create_task(first.call("POST", "faults", {"name": "bad-config"}))
 
     async def planned() -> bool:
-        journal = await bench.kube.get("configmaps", "fault-journal", "lab-system")
-        return '"bad-config-' in journal["data"]["journal.json"]
+        found = (await bench.kube.list("configmaps", "lab-system"))["items"]
+        return any('"bad-config-' in str(one.get("data")) for one in found)
 
     await until(planned, "it is in the journal")
-    await _kill(second)
+    await _kill(first)
     await asyncio.gather(asking, return_exceptions=True)
-    third = await faults_api("faults-3", KUBECONFIG=kubeconfig, FAULT_JOURNAL_FILE="")
-    await third.call("DELETE", "faults")
+    second = await faults_api("faults-2", KUBECONFIG=kubeconfig, FAULT_JOURNAL_FILE="")
+    await second.call("DELETE", "faults")
     assert meant(await bench.deployment("api")) == meant(before)
 
 

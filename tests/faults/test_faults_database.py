@@ -18,7 +18,7 @@ def sessions(url: str, client: str) -> list[tuple[int, str]]:
         ).fetchall()
 
 
-async def test_a_lock_makes_orders_fail_until_its_session_ends(
+async def test_a_lock_makes_orders_fail_until_its_session_ends_and_a_report_does_not(
     pods: Pods, faults_api: Any, database_url: str
 ) -> None:
     shop = await Shop(pods).open()
@@ -42,6 +42,19 @@ async def test_a_lock_makes_orders_fail_until_its_session_ends(
     await until(shop.sells, "without that session the shop sells")
     await until(lambda: faults.state(entry["id"], "undone"), "the journal notices")
     assert (await faults.entry(entry["id"]))["undoneBy"] == "repair"
+    [report] = await faults.inject("long-transaction")
+    assert report["decoy"] is True
+    [(pid, state)] = sessions(database_url, "monthly-report")
+    assert state == "idle in transaction"
+    assert [await shop.order() for _ in range(5)] == [201] * 5
+    with psycopg.connect(database_url, autocommit=True) as database:
+        blocked = database.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", (pid,)
+        ).fetchone()
+        assert blocked == (0,)
+        database.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    await until(lambda: faults.state(report["id"], "undone"), "the journal notices")
+    assert (await faults.entry(report["id"]))["undoneBy"] == "repair"
 
 
 async def test_a_locked_partition_is_worked_on_by_nobody_and_death_of_the_injector_frees_it(
@@ -63,26 +76,6 @@ async def test_a_locked_partition_is_worked_on_by_nobody_and_death_of_the_inject
     await successor.call("DELETE", f"faults/{entry['id']}")
     assert sessions(database_url, "psql") == []
     await until(shop.sells, "healed, the shop sells")
-
-
-async def test_a_long_report_harms_nobody_and_who_ends_it_is_seen(
-    pods: Pods, faults_api: Any, database_url: str
-) -> None:
-    shop = await Shop(pods).open()
-    faults = await faults_api()
-    [entry] = await faults.inject("long-transaction")
-    assert entry["decoy"] is True
-    [(pid, state)] = sessions(database_url, "monthly-report")
-    assert state == "idle in transaction"
-    assert [await shop.order() for _ in range(5)] == [201] * 5
-    with psycopg.connect(database_url, autocommit=True) as database:
-        blocked = database.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", (pid,)
-        ).fetchone()
-        assert blocked == (0,)
-        database.execute("SELECT pg_terminate_backend(%s)", (pid,))
-    await until(lambda: faults.state(entry["id"], "undone"), "the journal notices")
-    assert (await faults.entry(entry["id"]))["undoneBy"] == "repair"
 
 
 async def test_without_free_connections_only_who_is_restarted_is_hurt(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
 import pytest
 from shop_pods import Pods, until
 from test_faults_demonstration import Shop
+from test_faults_injector import HandClock
 
 from lab.errors import ConfigError
-from lab.shop.database import connect
+from lab.shop.condition import Directive
+from lab.shop.database import Database, connect
+from lab.shop.directives import ServiceDirectives
 from lab.shop.load import customers
+from lab.shop.provider import Provider
 from lab.shop.release import Defect
 
 
@@ -22,7 +25,7 @@ async def timed(shop: Shop) -> tuple[int, float]:
     return await shop.order(), time.monotonic() - began
 
 
-async def test_payments_late_refusing_and_silent(pods: Pods, faults_api: Any) -> None:
+async def test_payments_late_refusing_silent_and_back_by_itself(pods: Pods, faults_api: Any) -> None:
     shop = await Shop(pods).open()
     faults = await faults_api()
 
@@ -41,88 +44,88 @@ async def test_payments_late_refusing_and_silent(pods: Pods, faults_api: Any) ->
     await until(refused, "payments does not answer in time")
     status, seconds = await timed(shop)
     assert (status, seconds >= 1.0) == (502, True)
-    failed = await pods.metric(shop.api, "shop_orders_total", result="failed")
-    assert failed
+    assert await pods.metric(shop.api, "shop_orders_total", result="failed")
     await faults.call("DELETE", f"faults/{silent['id']}")
     await until(shop.sells, "healed, the shop sells")
-    [wrong] = await faults.inject("dependency-errors", forSeconds=30, parameters={"status": 500})
-    await until(refused, "payments refuses")
-    assert await pods.metric(shop.payments, "shop_payments_total", result="failed")
+    [outage] = await faults.inject("slow-recovery", parameters={"recoveryLabMinutes": 2})
+    await until(refused, "payments is out")
+    await until(lambda: faults.state(outage["id"], "undone"), "the outage ends by itself")
+    assert (await faults.entry(outage["id"]))["undoneBy"] == "itself"
+    await until(shop.sells, "the shop sells")
+    await faults.inject("dependency-errors", forSeconds=3, parameters={"status": 500})
     status, answer = await faults.call("POST", "faults", {"name": "dependency-errors"})
     assert (status, answer["error"]) == (409, "payments has a dependency-errors already")
-    await faults.call("DELETE", f"faults/{wrong['id']}")
-    await until(shop.sells, "healed, the shop sells")
-
-
-async def test_payments_comes_back_slowly_and_by_itself(pods: Pods, faults_api: Any) -> None:
-    shop = await Shop(pods).open()
-    faults = await faults_api()
-    parameters = {"outageLabMinutes": 1, "recoveryLabMinutes": 3}
-    [entry] = await faults.inject("slow-recovery", parameters=parameters)
-    began, seen = time.monotonic(), []
-
-    async def over() -> bool:
-        for status in await asyncio.gather(*(shop.order() for _ in range(5))):
-            seen.append((time.monotonic() - began, status))
-        return bool(await faults.state(entry["id"], "undone"))
-
-    await until(over, "the outage ends by itself")
-    assert (await faults.entry(entry["id"]))["undoneBy"] == "itself"
-    assert {status for at, status in seen if 0.4 < at < 0.9} == {502}
-    climbing = {status for at, status in seen if 1.5 < at < 3.5}
-    assert climbing == {201, 502}
-    await until(shop.sells, "the shop sells")
-
-
-async def test_a_directive_ends_with_its_lease_even_without_an_injector(pods: Pods, faults_api: Any) -> None:
-    shop = await Shop(pods).open()
-    faults = await faults_api()
-    await faults.inject("dependency-errors", forSeconds=2)
-
-    async def refused() -> bool:
-        return await shop.order() == 502
-
     await until(refused, "payments refuses")
+    assert await pods.metric(shop.payments, "shop_payments_total", result="failed")
     faults.pod.process.kill()
-    await faults.pod.process.wait()
-    await until(shop.sells, "the lease is over", 5)
+    await until(shop.sells, "the lease is over, though nobody is left to undo it")
 
 
-async def test_a_slow_start_hurts_only_who_is_restarted(pods: Pods, faults_api: Any) -> None:
+async def test_after_an_outage_a_provider_takes_a_growing_part() -> None:
+    clock = HandClock()
+    given = {"since": clock.now().timestamp(), "outageSeconds": 60, "recoverySeconds": 100, "seed": 3}
+    provider = Provider(lambda: (Directive("d", "outage", given),), clock)
+
+    async def refused(at: float) -> float:
+        clock.seconds = at
+        return sum([await provider.meet() == 503 for _ in range(400)]) / 400
+
+    assert await refused(59) == 1.0
+    assert [await refused(at) for at in (85, 110, 135)] == pytest.approx([0.75, 0.5, 0.25], abs=0.1)
+    assert await refused(161) == 0.0
+
+
+async def test_a_share_of_the_requests_is_hit_and_the_same_seed_hits_the_same() -> None:
+    given = {"share": 0.25, "status": 500, "seed": 7}
+
+    async def hit() -> list[int]:
+        provider = Provider(lambda: (Directive("d", "errors", given),), HandClock())
+        return [await provider.meet() for _ in range(400)]
+
+    first = await hit()
+    assert first == await hit()
+    assert first.count(500) / 400 == pytest.approx(0.25, abs=0.08)
+
+
+async def test_a_slow_start_hurts_only_who_is_restarted_and_is_cut_short_by_healing(
+    pods: Pods, faults_api: Any
+) -> None:
     shop = await Shop(pods).open()
     faults = await faults_api()
-    parameters = {"deployment": "worker", "delayLabMinutes": 3}
-    [entry] = await faults.inject("slow-start", parameters=parameters)
+    for deployment in ("worker", "api"):
+        parameters = {"deployment": deployment, "delayLabMinutes": 60}
+        await faults.inject("slow-start", parameters=parameters)
     assert await shop.sells()
-    began = time.monotonic()
     await shop.restart("worker-b")
     assert await shop.probes() == (200, 503)
     assert await shop.late()
-    await until(shop.sells, "the new pod has started")
-    assert time.monotonic() - began > 3
-    assert (await shop.probes())[1] == 200
-    await faults.call("DELETE", f"faults/{entry['id']}")
-    began = time.monotonic()
-    await shop.restart("worker-c")
-    await until(shop.sells, "the next pod starts at once")
-    assert time.monotonic() - began < 3
-
-
-async def test_a_slow_start_that_is_healed_is_cut_short(
-    pods: Pods, faults_api: Any, database_url: str
-) -> None:
-    connect(database_url, "test").close()
-    faults = await faults_api()
-    parameters = {"deployment": "api", "delayLabMinutes": 60}
-    [entry] = await faults.inject("slow-start", parameters=parameters)
-    api = await pods.start("lab.shop.api", "api-1", PAYMENTS_URL="http://127.0.0.1:9")
+    api = await pods.start("lab.shop.api", "api-2", PAYMENTS_URL=shop.payments.base)
 
     async def ready() -> bool:
         return await pods.status(api, "/readyz") == 200
 
     assert not await ready()
-    await faults.call("DELETE", f"faults/{entry['id']}")
-    await until(ready, "the api is ready")
+    await faults.call("DELETE", "faults")
+    await until(shop.sells, "the new worker has started")
+    await until(ready, "the new api has started")
+
+
+async def test_a_slow_start_takes_its_time_and_no_longer(database_url: str) -> None:
+    clock = HandClock()
+    with connect(database_url, "test") as database:
+        database.execute(
+            "INSERT INTO chaos.directives (id, mode, service, parameters)"
+            " VALUES ('d', 'slow-start', 'worker', '{\"seconds\": 8}')"
+        )
+    shop = Database(database_url, "test", clock)
+    await ServiceDirectives(shop, "api", clock).wait_to_start()
+    assert clock.seconds == 0
+    await ServiceDirectives(shop, "worker", clock).wait_to_start()
+    assert clock.seconds == pytest.approx(8, abs=0.5)
+    await shop.close()
+    nowhere = Database("postgresql://shop@127.0.0.1:9/none", "test", clock)
+    await ServiceDirectives(nowhere, "worker", clock).wait_to_start()
+    assert clock.seconds < 9, "without a database nobody waits"
 
 
 async def test_a_defect_meets_always_the_same_customers(pods: Pods) -> None:
