@@ -146,7 +146,7 @@ def _maps(before: Any, after: Any) -> bool:
 def _map(now: dict[str, Any], before: Any, after: Any, path: str, merge: Merge) -> Any:
     old: dict[str, Any] = before if isinstance(before, dict) else {}
     new: dict[str, Any] = after if isinstance(after, dict) else {}
-    result = dict(now)
+    result, given_back = dict(now), len(merge.restored)
     for key in [*old, *(key for key in new if key not in old)]:
         here = f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
         three = (now.get(key, MISSING), old.get(key, MISSING), new.get(key, MISSING))
@@ -155,7 +155,8 @@ def _map(now: dict[str, Any], before: Any, after: Any, path: str, merge: Merge) 
             result.pop(key, None)
         else:
             result[key] = value
-    return MISSING if not result and isinstance(before, Missing) else result
+    emptied = not result and len(merge.restored) > given_back
+    return MISSING if emptied and isinstance(before, Missing) else result
 
 
 def _same_places(*lists: Any) -> bool:

@@ -153,7 +153,7 @@ def test_a_success_is_fresh_and_a_number_always(value, age, limit):
     found = judge(
         metric(max_data_age=limit, success="result <= 1 or result > 1"), Sample(value, age), NOW, SCALE
     )
-    fresh = age is not None and age <= max(limit, FRESHEST_SECONDS)
+    fresh = age is not None and age <= max(SCALE.real(minutes=limit), FRESHEST_SECONDS)
     assert (found.phase is GOOD) == (fresh and not math.isnan(value))
 
 
