@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lab.core.audit import Mode
 from lab.core.clock import Clock, SystemClock
@@ -37,6 +38,9 @@ from lab.kube.kubeconfig import Connection, connection_from_environment
 from lab.kube.status import StatusError
 from lab.metrics.pod import serve
 
+if TYPE_CHECKING:
+    from lab.gateway.database.desk import Desk
+
 log = logging.getLogger("lab.gateway")
 _POLL_SECONDS = 1.0
 _REHEARSAL_MINUTES = 30.0
@@ -58,6 +62,7 @@ class Gateway:
     store: Store | None
     intents: Intents
     faults: Faults
+    desk: Desk | None
 
     def ready(self) -> bool:
         """Can it serve automations: is the control state readable, and is any client known?"""
@@ -134,8 +139,26 @@ def build(settings: GatewaySettings, connection: Connection, clock: Clock) -> Ga
         store = Store(
             backend, clients, (audit, check, decide), control, passages, safeguards, faults.scene, clock
         )
+    desk = None
+    if settings.database_url:
+        from lab.gateway.database.desk import Desk  # the driver weighs 10 MiB, and few labs want it
+
+        stages = (audit, check, decide)
+        desk = Desk(settings, stages, control, passages, safeguards, book, ledger, clock)
     return Gateway(
-        front, control, clients, book, measures, upstream, ledger, switch, approvals, store, intents, faults
+        front,
+        control,
+        clients,
+        book,
+        measures,
+        upstream,
+        ledger,
+        switch,
+        approvals,
+        store,
+        intents,
+        faults,
+        desk,
     )
 
 
@@ -150,7 +173,10 @@ async def main() -> None:
         runners.append(await gateway.store.start(settings.host, settings.store_port))
         log.info("the object store is served on %s:%d", settings.host, settings.store_port)
     connection = gateway.upstream.connection
-    following = asyncio.gather(gateway.follow(clock), gateway.faults.run(connection))
+    loops = [gateway.follow(clock), gateway.faults.run(connection)]
+    if gateway.desk is not None:
+        loops.append(gateway.desk.run())
+    following = asyncio.gather(*loops)
     try:
         app = admin_app(gateway.book, settings.admin_token, gateway.switch)
         await serve(

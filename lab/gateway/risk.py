@@ -109,6 +109,8 @@ _TABLE = """
   create   objects.s3                                    -             reversible
   update   objects.s3                                    tagging       reversible
   delete   objects.s3                                    tagging       reversible
+  delete   backends.database                             -             disruptive
+  update   backends.database                             -             disruptive
 """
 
 

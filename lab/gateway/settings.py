@@ -21,6 +21,8 @@ class GatewaySettings:
     pager_url: where approvals are looked up; empty: there are none.
     store_url, store_key, store_secret: the S3 store behind the gateway; empty: there is none. store_port:
     where the gateway speaks S3.
+    database_url: the shop's database, as its superuser; empty: there are no guarded operations. ops_password:
+    of the role `ops`, which acts as the actor database_actor.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +41,9 @@ class GatewaySettings:
     store_key: str = ""
     store_secret: str = field(default="", repr=False)
     store_port: int = 9000
+    database_url: str = field(default="", repr=False)
+    ops_password: str = field(default="", repr=False)
+    database_actor: str = "automation"
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> GatewaySettings:
@@ -61,6 +66,8 @@ class GatewaySettings:
                 store_key=env.get("GATEWAY_STORE_KEY", ""),
                 store_secret=env.get("GATEWAY_STORE_SECRET", ""),
                 store_port=int(env.get("GATEWAY_STORE_PORT") or default.store_port),
+                database_url=env.get("GATEWAY_DATABASE_URL", "") if env.get("GATEWAY_OPS_PASSWORD") else "",
+                ops_password=env.get("GATEWAY_OPS_PASSWORD", ""),
                 settle_minutes=float(env.get("GATEWAY_SETTLE_MINUTES") or default.settle_minutes),
             )
         except ValueError as error:

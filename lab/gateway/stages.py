@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from lab.core.audit import AuditRecord, Decision, Mode
 from lab.core.clock import Clock
@@ -67,37 +68,41 @@ class Audit:
             exchange.reason = "internal error"
             return status_answer(internal_error("the gateway failed; its log says why"))
 
-    def _record(self, exchange: Exchange, code: int) -> AuditRecord:
+    def fields(self, exchange: Exchange, code: int) -> dict[str, Any]:
+        """The record of an exchange as it stands, without its number."""
         request, target = exchange.request, exchange.target
         info = target.info if target else None
         whole = info is not None and info.is_resource
-        return self._book.append(
-            time=exchange.arrived,
-            actor=exchange.actor,
-            mode=exchange.control.mode,
-            verb=_cut(info.verb if info else request.method.lower(), 40),
-            group=_cut(info.group) if info and whole else "",
-            resource=_cut(info.resource) if info and whole else "",
-            subresource=_cut(info.subresource) if info and whole else "",
-            namespace=_cut(info.namespace) if info and whole else "",
-            name=_cut((info.name or exchange.made) if info and whole else request.raw_path),
-            decision=exchange.decision,
-            code=code,
-            latency_ms=round((self._clock.monotonic() - exchange.started) * 1000, 3),
-            mutating=exchange.mutating,
-            dry_run=exchange.dry_run,
-            reason=_cut("; ".join(part for part in (exchange.reason, exchange.recall) if part), 2 * _TEXT),
-            diff=exchange.diff,
-            before=exchange.before,
-            incident=_cut(request.headers.get("X-Lab-Incident", "")),
-            note=_cut(request.headers.get("X-Lab-Reason", ""), 2 * _TEXT),
-            fault=exchange.fault,
-            user_agent=_cut(request.headers.get("User-Agent", ""), 200),
-            risk=exchange.risk,
-            canary=exchange.canary,
-            approval=exchange.approval,
-            budget=_cut(exchange.budget),
-        )
+        return {
+            "time": exchange.arrived,
+            "actor": exchange.actor,
+            "mode": exchange.control.mode,
+            "verb": _cut(info.verb if info else request.method.lower(), 40),
+            "group": _cut(info.group) if info and whole else "",
+            "resource": _cut(info.resource) if info and whole else "",
+            "subresource": _cut(info.subresource) if info and whole else "",
+            "namespace": _cut(info.namespace) if info and whole else "",
+            "name": _cut((info.name or exchange.made) if info and whole else request.raw_path),
+            "decision": exchange.decision,
+            "code": code,
+            "latency_ms": round((self._clock.monotonic() - exchange.started) * 1000, 3),
+            "mutating": exchange.mutating,
+            "dry_run": exchange.dry_run,
+            "reason": _cut("; ".join(part for part in (exchange.reason, exchange.recall) if part), 2 * _TEXT),
+            "diff": exchange.diff,
+            "before": exchange.before,
+            "incident": _cut(request.headers.get("X-Lab-Incident", "")),
+            "note": _cut(request.headers.get("X-Lab-Reason", ""), 2 * _TEXT),
+            "fault": exchange.fault,
+            "user_agent": _cut(request.headers.get("User-Agent", ""), 200),
+            "risk": exchange.risk,
+            "canary": exchange.canary,
+            "approval": exchange.approval,
+            "budget": _cut(exchange.budget),
+        }
+
+    def _record(self, exchange: Exchange, code: int) -> AuditRecord:
+        return self._book.append(**self.fields(exchange, code))
 
 
 class Authenticate:
