@@ -12,13 +12,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
 import yaml
 
+from lab.canary.report import Item
+from lab.canary.restore import Restorer
 from lab.canary.services import GatewayAudit
+from lab.canary.undo import changes
+from lab.core.audit import AuditRecord, Decision, Mode
+from lab.core.clock import SystemClock
 from lab.core.places import data_root
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import Connection, load_kubeconfig
@@ -192,3 +198,62 @@ def running_place(root: Path) -> Iterator[Place]:
         with running_gateway(root, kubeconfig, tokens["gateway"]) as (gateway, url, process):
             canary = replace(admin, token=tokens["canary"], client_certificate=None)
             yield Place(admin, gateway, canary, url, process)
+
+
+@dataclass
+class Stage:
+    """Clients: people work on `kube`, the automation through the gateway, the canary with its own rights."""
+
+    kube: KubeClient
+    automation: KubeClient
+    canary: KubeClient
+    audit: GatewayAudit
+    begun: int = 0
+
+    async def restore(self, *, dry_run: bool = False) -> dict[str, Item]:
+        """Take back what the automation did since the test began; items by the object's name."""
+        found = changes((await self.audit.records(self.begun))[0])
+        restorer = Restorer(self.canary, SystemClock())
+        items = [item async for item in restorer.restore(found, dry_run=dry_run)]
+        return {item.target.rpartition("/")[2]: item for item in items}
+
+
+class MovedClock:
+    """Time that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+
+BEFORE = {"kind": "Deployment", "metadata": {"name": "worker", "uid": "u"}, "spec": {"replicas": 8}}
+DIFF = ({"op": "replace", "path": "/spec/replicas", "value": 2},)
+
+
+def record(**more) -> AuditRecord:
+    base = {
+        "seq": 7,
+        "time": "2030-01-01T00:00:00.000000Z",
+        "actor": "automation",
+        "mode": Mode.CANARY,
+        "verb": "patch",
+        "group": "apps",
+        "resource": "deployments",
+        "subresource": "",
+        "namespace": "shop",
+        "name": "worker",
+        "decision": Decision.ALLOWED,
+        "code": 200,
+        "latency_ms": 1.0,
+        "mutating": True,
+    }
+    return AuditRecord(**base | more)

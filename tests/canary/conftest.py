@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 
 import pytest
-from canary_stage import Place, running_place
+from canary_stage import Place, Stage, running_place
 
-from lab.canary.report import Item
-from lab.canary.restore import Restorer
-from lab.canary.services import GatewayAudit
-from lab.canary.undo import changes
-from lab.core.clock import SystemClock
 from lab.kube.client import KubeClient
 
 
@@ -20,24 +14,6 @@ from lab.kube.client import KubeClient
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with running_place(tmp_path_factory.mktemp("canary")) as running:
         yield running
-
-
-@dataclass
-class Stage:
-    """Clients: people work on `kube`, the automation through the gateway, the canary with its own rights."""
-
-    kube: KubeClient
-    automation: KubeClient
-    canary: KubeClient
-    audit: GatewayAudit
-    begun: int = 0
-
-    async def restore(self, *, dry_run: bool = False) -> dict[str, Item]:
-        """Take back what the automation did since the test began; items by the object's name."""
-        found = changes((await self.audit.records(self.begun))[0])
-        restorer = Restorer(self.canary, SystemClock())
-        items = [item async for item in restorer.restore(found, dry_run=dry_run)]
-        return {item.target.rpartition("/")[2]: item for item in items}
 
 
 @pytest.fixture

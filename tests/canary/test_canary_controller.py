@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from canary_stage import Place
-from conftest import Stage
+from canary_stage import MovedClock, Place, Stage
 from prometheus_client import CollectorRegistry, generate_latest
 
 from lab.canary.analysis import Sample
@@ -34,23 +32,6 @@ SYSTEM = "lab-system"
 
 class Killed(BaseException):
     """SIGKILL, as far as the code can tell: nothing catches it."""
-
-
-class MovedClock:
-    """Time that goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        await asyncio.sleep(0)
 
 
 @dataclass

@@ -6,8 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from canary_stage import until
-from conftest import Stage
+from canary_stage import Stage, until
 
 from lab.canary.merge import wanted
 from lab.canary.report import Outcome

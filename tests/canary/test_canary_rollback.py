@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from test_canary_controller import MovedClock
-from test_canary_undo import BEFORE, DIFF, record
+from canary_stage import BEFORE, DIFF, MovedClock, record
 
 from lab.canary.report import Item, Outcome
 from lab.canary.rollback import Rollbacker

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 
 import pytest
+from canary_stage import BEFORE, DIFF, record
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.canary.merge import MISSING, apply_diff, same, take_back, wanted
 from lab.canary.undo import Kind, acted, change_of
-from lab.core.audit import AuditRecord, Decision, Mode
+from lab.core.audit import Decision
 from lab.gateway.image import json_patch
 
 JSON = st.recursive(
@@ -22,26 +23,6 @@ JSON = st.recursive(
     max_leaves=8,
 )
 OBJECT = st.dictionaries(st.sampled_from(["spec", "data", "x"]), JSON, max_size=3)
-
-
-def record(**more) -> AuditRecord:
-    base = {
-        "seq": 7,
-        "time": "2030-01-01T00:00:00.000000Z",
-        "actor": "automation",
-        "mode": Mode.CANARY,
-        "verb": "patch",
-        "group": "apps",
-        "resource": "deployments",
-        "subresource": "",
-        "namespace": "shop",
-        "name": "worker",
-        "decision": Decision.ALLOWED,
-        "code": 200,
-        "latency_ms": 1.0,
-        "mutating": True,
-    }
-    return AuditRecord(**base | more)
 
 
 @given(before=OBJECT, after=OBJECT)
@@ -139,10 +120,6 @@ def test_what_servers_write_is_not_wanted_by_anybody():
 )
 def test_only_what_happened_or_may_have_counts(more, did):
     assert acted(record(**more)) is did
-
-
-BEFORE = {"kind": "Deployment", "metadata": {"name": "worker", "uid": "u"}, "spec": {"replicas": 8}}
-DIFF = ({"op": "replace", "path": "/spec/replicas", "value": 2},)
 
 
 @pytest.mark.parametrize(
