@@ -57,6 +57,21 @@ WORKER_LAST_PROGRESS = _gauge(
 WORKER_PARTITION = _gauge(
     "shop_worker_partition_info", "worker", "1 while this worker holds the partition.", "partition"
 )
+WORKER_WARMUPS = _counter(
+    "shop_worker_warmups_total",
+    "worker",
+    "Times that this worker filled its price list: done, or given-up after the time-out.",
+    "result",
+)
+WORKER_CACHE_WARM = _gauge(
+    "shop_worker_cache_warm", "worker", "1 while this worker has a price list, 0 while it must fill one."
+)
+DATABASE_SESSIONS = _gauge(
+    "shop_database_sessions",
+    "api",
+    "Clients of the database by what it does for them: active, waiting (for a lock), idle.",
+    "state",
+)
 LOAD_REQUESTS = _counter(
     "shop_load_requests_total",
     "load",

@@ -38,6 +38,8 @@ class WorkerCondition:
         self._hung = False
         self._slow: Slowness | None = None
         self._leaking = 0.0
+        self._cold: set[str] = set()
+        self._chilled: frozenset[str] = frozenset()
 
     @property
     def hung(self) -> bool:
@@ -57,6 +59,7 @@ class WorkerCondition:
     def follow(self, directives: Iterable[Directive]) -> None:
         """Take on what is asked; whatever is asked no longer ends. Unknown modes are ignored."""
         hung, slow, leaking = False, None, 0.0
+        chilled: set[str] = set()
         for directive in directives:
             if directive.mode == "hang":
                 hung = True
@@ -67,9 +70,20 @@ class WorkerCondition:
                 )
             elif directive.mode == "leak":
                 leaking += max(0.0, float(directive.parameters.get("bytesPerSecond", 0.0)))
+            elif directive.mode == "cold-cache":
+                chilled.add(directive.id)
         with self._changed:
             self._hung, self._slow, self._leaking = hung, slow, leaking
+            self._cold |= chilled - self._chilled
+            self._chilled = frozenset(chilled)
             self._changed.notify_all()
+
+    def take_cold(self) -> bool:
+        """Whether the cache is to be thrown away now: once for each time that it is asked."""
+        with self._changed:
+            asked = bool(self._cold)
+            self._cold.clear()
+            return asked
 
     def pass_(self) -> None:
         """Return at once in a worker that works; block in one that is hung until it is cured."""

@@ -1,4 +1,7 @@
-"""The thread that confirms orders: takes some of its partition's oldest, works on them, marks them."""
+"""The thread that confirms orders: takes some of its partition's oldest, works on them, marks them.
+
+It needs the price list for that. While that is cold, it warms it, and takes no orders.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from lab.shop.condition import Slowness, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.lease import Lease
 from lab.shop.progress import Progress
+from lab.shop.warming import Warming
 
 log = logging.getLogger("shop.consumer")
 _IDLE_SECONDS = 0.12
@@ -41,7 +45,13 @@ class Consumer(threading.Thread):
     """Works for as long as the process lives; where its condition says hung, it blocks."""
 
     def __init__(
-        self, url: str, pod: str, lease: Lease, condition: WorkerCondition, progress: Progress
+        self,
+        url: str,
+        pod: str,
+        lease: Lease,
+        condition: WorkerCondition,
+        progress: Progress,
+        warming: Warming,
     ) -> None:
         super().__init__(name="consumer", daemon=True)
         self._url = url
@@ -49,6 +59,7 @@ class Consumer(threading.Thread):
         self._lease = lease
         self._condition = condition
         self._progress = progress
+        self._warming = warming
         self.failure: PoisonedOrderError | None = None
         self._stopping = threading.Event()
         self._catching_up = False
@@ -63,12 +74,19 @@ class Consumer(threading.Thread):
         while not self._stopping.is_set():
             partition = self._lease.partition
             self._condition.pass_()
+            if self._condition.take_cold():
+                self._warming.cache.drop()
+            cold = not self._warming.cache.warm
             pause = _IDLE_SECONDS
-            if partition is not None and partition == self._lease.partition:
+            if cold or (partition is not None and partition == self._lease.partition):
                 try:
                     if connection is None or connection.closed:
                         connection = connect(self._url, self._pod)
-                    pause = self._work(connection, partition)
+                    if cold:
+                        self._warming.warm_up(connection)
+                        pause = 0.0
+                    elif partition is not None:
+                        pause = self._work(connection, partition)
                 except PoisonedOrderError as error:
                     self._fail(connection, error)
                     return
@@ -88,7 +106,8 @@ class Consumer(threading.Thread):
         with connection.transaction():
             taken = connection.execute(
                 """
-                SELECT id, extract(epoch FROM clock_timestamp() - created_at)::float8, authorization_code
+                SELECT id, extract(epoch FROM clock_timestamp() - created_at)::float8, authorization_code,
+                       amount_cents
                 FROM shop.orders
                 WHERE partition = %s AND confirmed_at IS NULL
                 ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
@@ -99,9 +118,15 @@ class Consumer(threading.Thread):
             if taken:
                 self._stopping.wait(_WORK_SECONDS * len(taken))
                 connection.execute(
-                    "UPDATE shop.orders SET confirmed_at = clock_timestamp(), confirmed_by = %s"
-                    " WHERE id = ANY(%s)",
-                    (self._pod, [order for order, _, _ in taken]),
+                    "UPDATE shop.orders SET confirmed_at = clock_timestamp(), confirmed_by = %s,"
+                    " product = done.product"
+                    " FROM unnest(%s::bigint[], %s::integer[]) AS done(id, product)"
+                    " WHERE orders.id = done.id",
+                    (
+                        self._pod,
+                        [order for order, *_ in taken],
+                        [self._warming.cache.product(amount) for *_, amount in taken],
+                    ),
                 )
         if taken:
             self._progress.confirmed(partition, len(taken))
@@ -136,6 +161,6 @@ class Consumer(threading.Thread):
 
 def _check(taken: Sequence[tuple[Any, ...]]) -> None:
     """Raise PoisonedOrderError for the first order that payments has not authorized."""
-    for order, _, code in taken:
+    for order, _, code, _ in taken:
         if _AUTHORIZATION.fullmatch(code) is None:
             raise PoisonedOrderError(order, code)

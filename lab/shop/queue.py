@@ -28,6 +28,7 @@ class QueueGauges:
         self._orders = gauge(catalogue.QUEUE_ORDERS, registry)
         self._age = gauge(catalogue.QUEUE_OLDEST_AGE, registry)
         self._attempts = gauge(catalogue.QUEUE_ATTEMPTS, registry)
+        self._sessions = gauge(catalogue.DATABASE_SESSIONS, registry)
         self._read_at = float("-inf")
 
     @property
@@ -47,6 +48,20 @@ class QueueGauges:
             GROUP BY p.partition
             """
         )
+        for state, sessions in await self._database.rows(
+            """
+            SELECT state, count(pid) FROM (VALUES ('active'), ('waiting'), ('idle')) AS known(state)
+            LEFT JOIN (
+                SELECT pid, CASE WHEN state <> 'active' THEN 'idle'
+                                 WHEN wait_event_type = 'Lock' THEN 'waiting' ELSE 'active' END AS state
+                FROM pg_stat_activity
+                WHERE backend_type = 'client backend' AND datname = current_database()
+                    AND pid <> pg_backend_pid()
+            ) AS clients USING (state)
+            GROUP BY state
+            """
+        ):
+            self._sessions.labels(state).set(sessions)
         for partition, orders, age, attempts in rows:
             self._attempts.labels(partition).set(attempts)
             self._orders.labels(partition).set(orders)
@@ -66,6 +81,7 @@ class QueueGauges:
                 self._orders.clear()
                 self._age.clear()
                 self._attempts.clear()
+                self._sessions.clear()
             rounds += 1
             await self._clock.sleep(_EVERY_SECONDS)
 

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS shop.partitions (
 );
 
 -- Orders are the queue: one that is not confirmed waits for the worker of its partition. `attempts` counts
--- how often working on it has failed.
+-- how often working on it has failed; `product` is what was bought, as the worker that confirmed it looked up.
 CREATE TABLE IF NOT EXISTS shop.orders (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     partition     integer NOT NULL REFERENCES shop.partitions,
@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS shop.orders (
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     confirmed_at  timestamptz,
     confirmed_by  text,
+    product       integer,
     attempts      integer NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS orders_waiting ON shop.orders (partition, id) WHERE confirmed_at IS NULL;
@@ -46,7 +47,7 @@ CREATE TABLE IF NOT EXISTS shop.dead_letters (
 CREATE TABLE IF NOT EXISTS chaos.directives (
     id         text PRIMARY KEY,
     mode       text NOT NULL CHECK (mode IN (
-        'hang', 'slow', 'leak',
+        'hang', 'slow', 'leak', 'cold-cache',
         'latency', 'errors', 'silence', 'outage', 'slow-start'
     )),
     pod        text,
@@ -57,3 +58,23 @@ CREATE TABLE IF NOT EXISTS chaos.directives (
     expires_at timestamptz NOT NULL DEFAULT 'infinity',
     CHECK (num_nonnulls(pod, partition, service) = 1)
 );
+
+-- What is sold, at which price the shop opened, and each change of a price since (a factor). Made again when
+-- lost, hence unlogged. Numbers, not random(): the same everywhere.
+CREATE UNLOGGED TABLE IF NOT EXISTS shop.products (
+    product       integer PRIMARY KEY,
+    opening_cents bigint NOT NULL,
+    snapshot_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE UNLOGGED TABLE IF NOT EXISTS shop.price_changes (
+    product integer NOT NULL,
+    number  integer NOT NULL,
+    factor  double precision NOT NULL
+);
+INSERT INTO shop.price_changes
+SELECT product, number, 0.97 + 0.06 * ((product * 7919 + number * 104729) % 1000) / 1000
+FROM generate_series(1, 200) product, generate_series(1, 80) number
+WHERE NOT EXISTS (SELECT FROM shop.products);
+INSERT INTO shop.products (product, opening_cents)
+SELECT product, 300 + product * 7919 % 19700 FROM generate_series(1, 200) product
+ON CONFLICT DO NOTHING;

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from lab.core.clock import SystemClock
 from lab.metrics.pod import run, serve
+from lab.shop.cache import PriceCache
 from lab.shop.condition import WorkerCondition
 from lab.shop.consumer import Consumer
 from lab.shop.database import Database
@@ -23,8 +24,10 @@ from lab.shop.directives import ServiceDirectives
 from lab.shop.lease import Lease
 from lab.shop.progress import Progress
 from lab.shop.settings import ShopSettings
+from lab.shop.warming import Warming
 
 _LOOK_SECONDS = 0.1
+_WARM_LOOK_SECONDS = 0.02
 
 
 def application(threads_live: Callable[[], bool]) -> web.Application:
@@ -41,12 +44,16 @@ def application(threads_live: Callable[[], bool]) -> web.Application:
 
 
 async def main() -> None:
-    """The worker pod. Ready means: its heartbeat reaches the database. A hung worker is ready."""
+    """The worker pod. Ready means: its price list is warm, and its heartbeat reaches the database.
+
+    A hung worker is ready.
+    """
     settings = ShopSettings.from_environment()
     clock, registry = SystemClock(), CollectorRegistry()
     condition, progress = WorkerCondition(), Progress(registry, clock)
     lease = Lease(settings.database_url, settings.pod, condition, progress, clock)
-    consumer = Consumer(settings.database_url, settings.pod, lease, condition, progress)
+    warming = Warming(PriceCache(), registry)
+    consumer = Consumer(settings.database_url, settings.pod, lease, condition, progress, warming)
     began, stop = False, asyncio.Event()
 
     async def work() -> None:
@@ -54,8 +61,10 @@ async def main() -> None:
         database = Database(settings.database_url, f"{settings.pod}-start", clock)
         await ServiceDirectives(database, "worker", clock).wait_to_start()
         await database.close()
-        lease.start()
         consumer.start()
+        while not warming.cache.warm:
+            await clock.sleep(_WARM_LOOK_SECONDS)
+        lease.start()
         began = True
         while consumer.failure is None:
             await clock.sleep(_LOOK_SECONDS)
@@ -71,8 +80,9 @@ async def main() -> None:
     app = application(lambda: not began or (lease.is_alive() and consumer.is_alive()))
     app.cleanup_ctx.append(background)
     await serve(app, port=settings.port, ready=lambda: began and lease.fresh, registry=registry, stop=stop)
-    if began:
+    if consumer.ident is not None:
         consumer.stop()
+    if began:
         lease.stop()
     if consumer.failure is not None:
         raise consumer.failure
