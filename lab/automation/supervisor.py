@@ -29,6 +29,13 @@ MAX_ADDRESS_BYTES = 4 * 1024 * 1024 * 1024
 MAX_FILE_BYTES = 256 * 1024 * 1024
 _POLL_SECONDS = 0.2
 _WATCH_SECONDS = 1.0
+GIVEN = (
+    *("KUBECONFIG", "PROMETHEUS_URL", "PAGER_URL", "LAB_HOUR_SECONDS"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION"),
+    *("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "OPS_DATABASE_URL"),
+)
+"""Variables of the pod that the program gets: the last two lines with the optional parts of the lab."""
+
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -69,7 +76,6 @@ def command(automation: Automation, places: Places) -> list[str]:
 def environment(automation: Automation, places: Places, given: dict[str, str]) -> dict[str, str]:
     """All variables of the program: those of the contract, and the constants of automation.yaml."""
     path = [str(Path(sys.executable).parent), *(given.get("PATH") or _SYSTEM_PATH).split(":")]
-    wanted = ("KUBECONFIG", "PROMETHEUS_URL", "PAGER_URL", "LAB_HOUR_SECONDS")
     return {
         **dict(automation.env),
         "PATH": ":".join(dict.fromkeys(path)),
@@ -77,7 +83,7 @@ def environment(automation: Automation, places: Places, given: dict[str, str]) -
         "LANG": "C.UTF-8",
         "TEXTFILE_DIR": str(places.textfiles),
         "TMPDIR": str(places.temporary),
-        **{name: given[name] for name in wanted if name in given},
+        **{name: given[name] for name in GIVEN if name in given},
     }
 
 

@@ -19,6 +19,7 @@ from lab.engine.program import program_state
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.objects import name_of, namespace_of
+from lab.shop.settings import MOST_WORKERS, PARTITIONS
 
 PARTS = {
     "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop", "logstore": "shop",
@@ -52,15 +53,26 @@ def up(
     toil: Toil = "recurring",
     provider: Provider = "local",
     extras: Annotated[
-        str, typer.Option("--with", help="Optional parts, separated by commas: logstore, an S3 store.")
+        str,
+        typer.Option(
+            "--with",
+            help="Optional parts, separated by commas: logstore, an S3 store; database-ops, guarded "
+            "operations of the database.",
+        ),
     ] = "",
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", min=PARTITIONS, max=MOST_WORKERS, help="How many workers and partitions the shop has."
+        ),
+    ] = PARTITIONS,
     retain: Retain = False,
     json: Json = False,
 ) -> None:
     """Start a lab and return when every part of it is ready."""
     if toil not in ("recurring", "off"):
         raise UsageError(f"--toil is recurring or off, not {toil!r}")
-    settings = LabSettings(name, seed, span(hour), provider, toil, extras)
+    settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers)
     if settings.hour_seconds < SHORTEST_HOUR:
         raise UsageError(
             f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"

@@ -23,7 +23,7 @@ from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import data_root
 from lab.engine.clients import wait_until
 from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, labs_home, provider_of, write_record
-from lab.engine.objects import made_objects
+from lab.engine.objects import DATABASE_OPS, made_objects
 from lab.engine.settings import LabSettings
 from lab.errors import ConfigError, DeadlineExceeded, NotReadyError, UsageError
 from lab.kube.objects import KubeObject, name_of, namespace_of
@@ -106,7 +106,8 @@ def _bring_up(
 ) -> Lab:
     manifests = load_manifests(data_root() / "clusters" / "base")
     deployments = [m for m in manifests if m["kind"] == "Deployment"]
-    _switch_on(deployments, settings.extras)
+    _switch_on(deployments, settings.parts)
+    _staff(manifests, settings.workers)
     deployments.sort(key=lambda m: name_of(m) != SLOWEST)
     total = len(deployments) + 2
     progress("Kubernetes API", 0, total)
@@ -161,19 +162,30 @@ def load_manifests(folder: Path) -> list[KubeObject]:
     return sorted(found.values(), key=lambda m: rank.get(m["kind"], len(_ORDER)))
 
 
-def _switch_on(deployments: list[KubeObject], extras: str) -> None:
+def _switch_on(deployments: list[KubeObject], wanted: frozenset[str]) -> None:
     """Give the optional parts that are wanted a pod. Raises UsageError for one that does not exist."""
-    wanted = {name.strip() for name in extras.split(",") if name.strip()}
     optional = {
         m["metadata"]["labels"][OPTIONAL]: m for m in deployments if OPTIONAL in m["metadata"]["labels"]
     }
-    if unknown := wanted - optional.keys():
+    known = optional.keys() | {DATABASE_OPS}
+    if unknown := wanted - known:
         raise UsageError(
             f"there is no optional part {sorted(unknown)[0]!r}",
-            hint=f"there is: {', '.join(sorted(optional))}",
+            hint=f"there is: {', '.join(sorted(known))}",
         )
-    for name in wanted:
+    for name in wanted & optional.keys():
         optional[name]["spec"]["replicas"] = 1
+
+
+def _staff(manifests: list[KubeObject], workers: int) -> None:
+    """Give the shop so many workers; a quarter of them may be disrupted at once."""
+    for manifest in manifests:
+        if (namespace_of(manifest), name_of(manifest)) != ("shop", "worker"):
+            continue
+        if manifest["kind"] == "Deployment":
+            manifest["spec"]["replicas"] = workers
+        elif manifest["kind"] == "PodDisruptionBudget":
+            manifest["spec"]["minAvailable"] = workers * 3 // 4
 
 
 def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:

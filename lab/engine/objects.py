@@ -17,17 +17,19 @@ from lab.slo.rules import rule_files
 
 ACTOR = "automation"
 DATABASE_USER = "shop"
+DATABASE_HOST = "db.shop.svc"
+DATABASE_OPS = "database-ops"
+"""The optional part that is no Deployment: the gateway serves guarded operations of the database."""
 
 
 def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, str]) -> list[KubeObject]:
     """The objects that no file can hold. addresses: `namespace/service` to cluster IP."""
     gateway_ip = addresses["lab-system/gateway"]
     database_password = secrets.token_urlsafe(24)
-    host = "db.shop.svc"
     database = {
         "user": DATABASE_USER,
         "password": database_password,
-        "url": f"postgresql://{DATABASE_USER}:{database_password}@{host}:5432/{DATABASE_USER}",
+        "url": f"postgresql://{DATABASE_USER}:{database_password}@{DATABASE_HOST}:5432/{DATABASE_USER}",
     }
     authority = new_authority("toil-lab gateway")
     cert, key = authority.issue(
@@ -42,6 +44,7 @@ def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, s
         "LAB_SEED": str(settings.seed),
         "LAB_HOUR_SECONDS": f"{settings.hour_seconds:g}",
         "LAB_TOIL": settings.toil,
+        "LAB_WORKERS": str(settings.workers),
     }
     control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
     monitoring = {
@@ -64,7 +67,8 @@ def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, s
             {"tls.crt": cert.decode(), "tls.key": key.decode(), "ca.crt": ca.decode()},
         ),
         _secret("lab-system", "gateway-clients", {ACTOR: client_token}),
-        *(_store_secrets(gateway_ip, client_token) if settings.extras else ()),
+        *(_store_secrets(gateway_ip, client_token) if "logstore" in settings.parts else ()),
+        *(_operations_secrets() if DATABASE_OPS in settings.parts else ()),
         _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
     ]
 
@@ -80,6 +84,23 @@ def _store_secrets(gateway_ip: str, client_token: str) -> list[KubeObject]:
     }
     stores = [_secret(namespace, "logstore", inner) for namespace in ("shop", "lab-system")]
     return [*stores, _secret("automation", "automation-store", outer)]
+
+
+def _operations_secrets() -> list[KubeObject]:
+    """The password of the role `ops`: for the gateway, which makes the role, and for the automation."""
+    password = secrets.token_urlsafe(24)
+    outer = {
+        "PGHOST": DATABASE_HOST,
+        "PGPORT": "5432",
+        "PGUSER": "ops",
+        "PGPASSWORD": password,
+        "PGDATABASE": DATABASE_USER,
+        "OPS_DATABASE_URL": f"postgresql://ops:{password}@{DATABASE_HOST}:5432/{DATABASE_USER}",
+    }
+    return [
+        _secret("lab-system", "database-ops", {"password": password}),
+        _secret("automation", "automation-database", outer),
+    ]
 
 
 def _config_map(namespace: str, name: str, data: dict[str, str]) -> KubeObject:

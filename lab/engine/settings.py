@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.core.clock import TimeScale
+from lab.shop.settings import PARTITIONS
 
 
 @dataclass(frozen=True, slots=True)
 class LabSettings:
     """name: the lab's folder. seed: chooses victims, names and times. hour_seconds: real length of a lab
     hour. toil: `recurring` (hangs at seeded times) or `off` (only what is injected). extras: optional parts
-    that are started, separated by commas, such as `logstore`."""
+    that are started, separated by commas, such as `logstore` and `database-ops`.
+    workers: of the shop, each with a partition of its own."""
 
     name: str = "lab"
     seed: int = 1
@@ -19,6 +21,12 @@ class LabSettings:
     provider: str = "local"
     toil: str = "recurring"
     extras: str = ""
+    workers: int = PARTITIONS
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The names in `extras`."""
+        return frozenset(name.strip() for name in self.extras.split(",") if name.strip())
 
     @property
     def scale(self) -> TimeScale:
