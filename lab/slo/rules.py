@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from lab.core.clock import TimeScale
-from lab.metrics.catalogue import AUTO_SUCCESS_RATE, QUEUE_OLDEST_AGE
+from lab.metrics.catalogue import AUTO_SUCCESS_RATE, LOAD_REQUESTS, QUEUE_OLDEST_AGE
 from lab.metrics.metric import Metric
 from lab.slo.burn import burn_groups
 from lab.slo.objectives import OBJECTIVES
@@ -27,6 +27,8 @@ RUNBOOKS = "docs/runbooks.md"
 """The page that every alert's runbook_url leads to, with the alert's name as the section."""
 
 WAITING_LAB_MINUTES = 3.0
+UNANSWERED_LAB_MINUTES = 3.0
+UNANSWERED_SHARE = 0.5
 SUCCESS_RATE_FLOOR = 0.95
 GAP_SECONDS = 3 * SCRAPE_SECONDS
 """A gauge keeps its last value this long, so that a missed scrape or two neither ends nor starts an alert."""
@@ -37,7 +39,7 @@ Json = dict[str, Any]
 def rule_files(scale: TimeScale, *, runbooks: str = RUNBOOKS) -> dict[str, str]:
     """File name to text of every rule file. `runbooks`: address of the runbook page, without a fragment."""
     groups = [
-        {"name": "shop", "rules": [orders_waiting(scale, runbooks)]},
+        {"name": "shop", "rules": [orders_waiting(scale, runbooks), not_answering(scale, runbooks)]},
         {"name": "automation", "rules": [success_rate_low(runbooks)]},
         {"name": "meta", "rules": [watchdog(runbooks)]},
     ]
@@ -67,6 +69,27 @@ def orders_waiting(scale: TimeScale, runbooks: str = RUNBOOKS) -> Json:
                 f" {{{{ $value | humanizeDuration }}}}; {limit} is the limit."
             ),
             "runbook_url": f"{runbooks}#orderswaitingtoolong",
+        },
+    }
+
+
+def not_answering(scale: TimeScale, runbooks: str = RUNBOOKS) -> Json:
+    """Half of the customers get no answer. The api counts only what reaches it, so they are asked."""
+    window = prometheus_duration(max(scale.real(minutes=UNANSWERED_LAB_MINUTES), GAP_SECONDS))
+    sent = f"increase({LOAD_REQUESTS.name}[{window}])"
+    unanswered = f'increase({LOAD_REQUESTS.name}{{code=~"error|timeout"}}[{window}])'
+    return {
+        "alert": "ShopNotAnswering",
+        "expr": f"sum({unanswered}) / sum({sent}) > {UNANSWERED_SHARE:g}",
+        "for": prometheus_duration(2 * SCRAPE_SECONDS),
+        "labels": {"severity": "critical"},
+        "annotations": {
+            "summary": "Customers get no answer",
+            "description": (
+                "{{ $value | humanizePercentage }} of the orders of the last lab minutes got no answer;"
+                f" {UNANSWERED_SHARE:.0%} is the limit."
+            ),
+            "runbook_url": f"{runbooks}#shopnotanswering",
         },
     }
 

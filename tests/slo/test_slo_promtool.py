@@ -20,7 +20,7 @@ def test_configuration_and_rules_are_valid(tmp_path: Path, hour_seconds: float) 
     path = write_configuration(tmp_path, TimeScale(hour_seconds))
     done = run_promtool("check", "config", path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "SUCCESS: 18 rules found" in done.stdout
+    assert "SUCCESS: 19 rules found" in done.stdout
 
 
 def at(seconds: int, name: str, *alerts: dict[str, str]) -> dict[str, Any]:
@@ -142,6 +142,36 @@ def test_only_the_partition_that_waits_pages(tmp_path: Path) -> None:
                     at(34, "OrdersWaitingTooLong", page("6")),
                 ],
             }
+        ],
+    )
+
+
+def test_customers_without_an_answer_page_and_refused_ones_do_not(tmp_path: Path) -> None:
+    def answered(code: str, values: str) -> dict[str, str]:
+        return {"series": f'shop_load_requests_total{{code="{code}",pod="load-1"}}', "values": values}
+
+    check_rules(
+        tmp_path,
+        SCALE,
+        [
+            {
+                "interval": "1s",
+                "input_series": [
+                    answered("201", "0+16x20 320x20 320+16x20"),
+                    answered("502", "0x20 0+0x20 0x20"),
+                    answered("error", "0x20 0+16x20 336x20"),
+                ],
+                "promql_expr_test": [
+                    at(15, "ShopNotAnswering"),
+                    at(30, "ShopNotAnswering", {"severity": "critical"}),
+                    at(50, "ShopNotAnswering"),
+                ],
+            },
+            {
+                "interval": "1s",
+                "input_series": [answered("502", "0+16x40"), answered("201", "0x40")],
+                "promql_expr_test": [at(30, "ShopNotAnswering")],
+            },
         ],
     )
 

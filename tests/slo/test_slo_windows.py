@@ -74,6 +74,7 @@ def test_every_alert_explains_itself() -> None:
     alerts = [r for g in yaml.safe_load(text)["groups"] for r in g["rules"] if "alert" in r]
     assert {alert["alert"] for alert in alerts} == {
         "OrdersWaitingTooLong",
+        "ShopNotAnswering",
         "ErrorBudgetBurn",
         "ToilAutomationSuccessRateLow",
         "Watchdog",
