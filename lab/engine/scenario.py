@@ -158,9 +158,9 @@ class _Run:
         started = self._clock.now()
         package = self._start(workspace)
         self._mark(AUTOMATION_STARTED)
+        began = self._clock.monotonic()  # before the answer: a change of control never comes after its fault
         self._lab.faults.schedule(self._plan.lab_seed, self._steps())
         self._mark(FAULTS_SCHEDULED)
-        began = self._clock.monotonic()
         for step in self._plan.control:
             self._wait_until(began + self._scale.real(minutes=step.at))
             self._control(step)
