@@ -108,7 +108,7 @@ def _spell(draw: Any, path: str) -> str:
     """One of the ways to write a path that some server reads as the same."""
     way = draw(
         st.sampled_from(
-            ("plain", "plain", "doubled", "slash", "letters", "encoded", "dots", "absolute", "tail")
+            ("plain", "plain", "doubled", "slash", "letters", "encoded", "dots", "absolute", "tail", "view")
         )
     )
     if way == "doubled":
@@ -122,6 +122,8 @@ def _spell(draw: Any, path: str) -> str:
         return "/" + path.replace("/", "%252F")
     if way == "dots":
         return "/version/../" + path
+    if way == "view":
+        return "/view/intended/" + path
     if way == "absolute":
         return "http://elsewhere/" + path
     return "/" + path + ("/" if way == "tail" else "")
