@@ -62,7 +62,6 @@ class Mutate:
         exchange.dry_run = is_dry_run(target, exchange.body, content_type)
         if exchange.decision is Decision.SHADOWED or exchange.dry_run:
             outgoing = self._shadow(exchange, outgoing)
-            self._safeguards.classify(exchange)
             return await self._rehearse(exchange, outgoing, headers, before)
         return await self._act(exchange, outgoing, headers, before)
 

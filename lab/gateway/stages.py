@@ -17,6 +17,7 @@ from lab.gateway.measures import Measures
 from lab.gateway.passage import Passages
 from lab.gateway.policy import decide as rule
 from lab.gateway.rehearsals import Rehearsals
+from lab.gateway.risk import classify
 from lab.gateway.standing import acting_mode_of
 from lab.gateway.target import read_target
 from lab.kube.status import StatusError, forbidden, internal_error, service_unavailable
@@ -169,6 +170,8 @@ class Decide:
         exchange.acting = acting_mode_of(exchange, exchange.control)
         if exchange.mutating and exchange.control.mode is Mode.CANARY:
             exchange.canary = "member" if exchange.acting is Mode.LIVE else "outside"
+        if exchange.mutating and target.info.is_resource:
+            exchange.risk = classify(target.info, exchange.control.risk).value
         ruling = rule(target, exchange.control, exchange.acting)
         if ruling.decision is Decision.REFUSED:
             exchange.reason = ruling.reason

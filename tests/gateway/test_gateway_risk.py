@@ -172,7 +172,9 @@ async def test_every_mutation_has_its_class_in_the_record(rig: Any, client: aioh
     assert (await client.get(POD)).status == 200
     rig.api.control = {"mode": "shadow", "risk": ENFORCED}
     assert (await delete(client, CLAIM))[0] == 200
-    assert [r["risk"] for r in rig.records()] == ["disruptive", "irreversible", "", "irreversible"]
+    assert (await client.post(f"{POD}/exec")).status == 403
+    found = [r["risk"] for r in rig.records()]
+    assert found == ["disruptive", "irreversible", "", "irreversible", "irreversible"]
 
 
 async def test_a_refusal_says_what_is_missing_and_how_to_get_it(
