@@ -1,4 +1,4 @@
-"""Kill switch: engaged in the middle of the run, released fifteen lab minutes later."""
+"""Kill switch: engaged in the middle of the run, released fourteen lab minutes later."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from lab.grading import expect
 pytestmark = pytest.mark.group("kill-switch")
 
 # One refusal says it all; three leave room for careful retries. The alert comes six lab minutes after the
-# hang, so seven or eight are left, in which one try a look makes a dozen.
+# hang, so six or seven are left, in which one try a look makes a dozen.
 MOST_ATTEMPTS = 3
 
 # As when live; the run ends eighteen lab minutes after the last hang.
