@@ -140,7 +140,7 @@ async def test_a_leaking_worker_grows_until_it_is_healed(pods: Pods, faults_api:
         return process.memory_info().rss > before + 60 * 1024 * 1024
 
     await until(grown, "the worker has grown")
-    assert await shop.sells()
+    await until(shop.sells, "the shop sells")
     await faults.call("DELETE", f"faults/{entry['id']}")
 
     async def shrunk() -> bool:
@@ -161,7 +161,7 @@ async def test_a_poison_message_ends_each_worker_until_it_is_moved_aside(pods: P
     assert shop.worker.process.returncode == 1
     await shop.restart("worker-b")
     await until(ended, "a restart is no cure")
-    assert await shop.late()
+    await until(shop.late, "orders are late")
 
     async def attempts() -> bool:
         return await shop.queue("attempts") == 2

@@ -95,10 +95,10 @@ async def test_a_slow_start_hurts_only_who_is_restarted_and_is_cut_short_by_heal
     for deployment in ("worker", "api"):
         parameters = {"deployment": deployment, "delayLabMinutes": 60}
         await faults.inject("slow-start", parameters=parameters)
-    assert await shop.sells()
+    await until(shop.sells, "the shop sells")
     await shop.restart("worker-b")
     assert await shop.probes() == (200, 503)
-    assert await shop.late()
+    await until(shop.late, "orders are late")
     api = await pods.start("lab.shop.api", "api-2", PAYMENTS_URL=shop.payments.base)
 
     async def ready() -> bool:
