@@ -17,7 +17,6 @@ from lab.slo.rules import rule_files
 
 ACTOR = "automation"
 DATABASE_USER = "shop"
-DATABASE_HOST = "db.shop.svc"
 DATABASE_OPS = "database-ops"
 """The optional part that is no Deployment: the gateway serves guarded operations of the database."""
 
@@ -26,10 +25,11 @@ def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, s
     """The objects that no file can hold. addresses: `namespace/service` to cluster IP."""
     gateway_ip = addresses["lab-system/gateway"]
     database_password = secrets.token_urlsafe(24)
+    host = "db.shop.svc"
     database = {
         "user": DATABASE_USER,
         "password": database_password,
-        "url": f"postgresql://{DATABASE_USER}:{database_password}@{DATABASE_HOST}:5432/{DATABASE_USER}",
+        "url": f"postgresql://{DATABASE_USER}:{database_password}@{host}:5432/{DATABASE_USER}",
     }
     authority = new_authority("toil-lab gateway")
     cert, key = authority.issue(
@@ -68,7 +68,7 @@ def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, s
         ),
         _secret("lab-system", "gateway-clients", {ACTOR: client_token}),
         *(_store_secrets(gateway_ip, client_token) if "logstore" in settings.parts else ()),
-        *(_operations_secrets() if DATABASE_OPS in settings.parts else ()),
+        *(_operations_secrets(addresses["shop/db"]) if DATABASE_OPS in settings.parts else ()),
         _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
     ]
 
@@ -86,16 +86,16 @@ def _store_secrets(gateway_ip: str, client_token: str) -> list[KubeObject]:
     return [*stores, _secret("automation", "automation-store", outer)]
 
 
-def _operations_secrets() -> list[KubeObject]:
+def _operations_secrets(database_ip: str) -> list[KubeObject]:
     """The password of the role `ops`: for the gateway, which makes the role, and for the automation."""
     password = secrets.token_urlsafe(24)
     outer = {
-        "PGHOST": DATABASE_HOST,
+        "PGHOST": database_ip,
         "PGPORT": "5432",
         "PGUSER": "ops",
         "PGPASSWORD": password,
         "PGDATABASE": DATABASE_USER,
-        "OPS_DATABASE_URL": f"postgresql://ops:{password}@{DATABASE_HOST}:5432/{DATABASE_USER}",
+        "OPS_DATABASE_URL": f"postgresql://ops:{password}@{database_ip}:5432/{DATABASE_USER}",
     }
     return [
         _secret("lab-system", "database-ops", {"password": password}),

@@ -117,7 +117,7 @@ class Desk:
     async def _handle(self, call: Call) -> None:
         exchange = Exchange(
             request=cast(web.BaseRequest, call),
-            arrived=rfc3339(call.asked_at),
+            arrived=rfc3339(self._clock.now()),
             started=self._clock.monotonic(),
             control=self._control.last,
         )
