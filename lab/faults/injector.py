@@ -185,7 +185,9 @@ class Injector:
         await self._save(_nothing, *done)
         for entry in entries:
             self._injected.labels(entry.fault).inc()
-            log.info("%s on %s (partition %s)", entry.id, entry.target.name, entry.target.partition)
+            partition = entry.target.partition
+            where = "" if partition is None else f" (partition {partition})"
+            log.info("%s on %s%s", entry.id, entry.target.name, where)
 
     async def _undo(self, entries: Iterable[JournalEntry], by: str) -> list[JournalEntry]:
         still = [entry for entry in entries if self.journal.entries.get(entry.id, entry).open]

@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 
 from lab.core.fault import FaultSpec, Parameter, ParameterType
+from lab.faults.fault import PARTITION
+from lab.faults.medium import NoVictimError
 from lab.faults.sessions import SESSIONS
 
 
@@ -27,7 +29,7 @@ class LockPileUp:
                 "Only this partition's row is locked; without it, writing to all orders is.",
                 unit="partition",
                 minimum=0,
-                maximum=7,
+                maximum=PARTITION.maximum,
             ),
         ),
         on="partition",
@@ -39,6 +41,8 @@ class LockPileUp:
         if partition is None:
             await session.execute("LOCK TABLE shop.orders IN SHARE MODE")
         else:
-            await session.execute(  # orders refer to the row, so FOR UPDATE would stop them as well
+            locked = await session.execute(  # orders refer to the row, so FOR UPDATE would stop them as well
                 "SELECT partition FROM shop.partitions WHERE partition = %s FOR NO KEY UPDATE", (partition,)
             )
+            if locked.rowcount != 1:
+                raise NoVictimError(f"there is no partition {partition}")

@@ -62,6 +62,16 @@ async def test_a_locked_partition_is_worked_on_by_nobody_and_death_of_the_inject
 ) -> None:
     shop = await Shop(pods).open()
     faults = await faults_api()
+    await faults.inject("lock-pile-up", parameters={"partition": BUSY})
+    await until(shop.late, "orders of the partition are late")
+    with psycopg.connect(database_url, autocommit=True) as database:
+        database.execute("DELETE FROM shop.partitions WHERE partition = 7")
+    await faults.call("DELETE", "faults")
+    status, answer = await faults.call(
+        "POST", "faults", {"name": "lock-pile-up", "parameters": {"partition": 7}}
+    )
+    assert (status, answer["error"]) == (409, "there is no partition 7")
+    assert sessions(database_url, "psql") == []
     [entry] = await faults.inject("lock-pile-up", parameters={"partition": BUSY})
     await until(shop.late, "orders of the partition are late")
     faults.pod.process.kill()
