@@ -145,6 +145,14 @@ async def test_texts_are_only_texts(world: World) -> None:
     assert record["name"] == "reporting'; DROP SCHEMA ops CASCADE; --/shop"
 
 
+async def test_a_flood_of_notifications_holds_up_nobody(world: World) -> None:
+    world.control["mode"] = "live"
+    victim = await world.session("reporting")
+    async with await world.ops() as ops:
+        await ops.execute("SELECT count(pg_notify('ops_requests', n::text)) FROM generate_series(1, 20000) n")
+        assert (await world.terminate(victim))["done"]
+
+
 async def test_requests_cannot_pile_up(world: World) -> None:
     await world.stop()
     async with await world.ops() as ops:
