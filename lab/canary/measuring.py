@@ -11,9 +11,9 @@ import re
 from typing import Any, Protocol
 
 from lab.canary.analysis import Sample
-from lab.canary.services import Service
 from lab.core.canary import SPAN, CanaryMetric
 from lab.core.clock import TimeScale
+from lab.jsonhttp import HttpJson
 from lab.slo.windows import prometheus_duration, window_seconds
 
 _HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}
@@ -39,7 +39,7 @@ class Measure(Protocol):
     async def sample(self, metric: CanaryMetric) -> Sample: ...
 
 
-class PrometheusMeasure(Service):
+class PrometheusMeasure(HttpJson):
     """Samples from Prometheus' query API."""
 
     def __init__(self, base: str, scale: TimeScale) -> None:

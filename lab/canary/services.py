@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
-import aiohttp
-
 from lab.core.audit import AuditRecord
+from lab.jsonhttp import HttpJson
 
 BY = "canary"
 PAGE = 1000
-_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
-
-
-class Service:
-    """JSON over HTTP with one base URL. Every failure is a ConnectionError that says what was asked."""
-
-    def __init__(self, base: str, token: str = "") -> None:
-        self._base = base.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._session: aiohttp.ClientSession | None = None
-
-    async def call(
-        self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None
-    ) -> Any:
-        """One request; the decoded answer. Raises ConnectionError."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False, headers=self._headers)
-        try:
-            async with self._session.request(
-                method, self._base + path, json=body, params=dict(query or {})
-            ) as answer:
-                if answer.status >= 400:
-                    text = " ".join((await answer.text())[:300].split())
-                    raise ConnectionError(f"{method} {path}: {answer.status} {text}")
-                return await answer.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise ConnectionError(f"{method} {self._base}{path}: {error or type(error).__name__}") from error
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
 
 class AuditLog(Protocol):
@@ -56,7 +21,7 @@ class AuditLog(Protocol):
         """Every record above a number, oldest first, and the number of the newest there is."""
 
 
-class GatewayAudit(Service):
+class GatewayAudit(HttpJson):
     """The audit log over the gateway's admin API."""
 
     async def last(self) -> tuple[int, str]:
@@ -92,7 +57,7 @@ class Channel(Protocol):
     async def post(self, text: str) -> None: ...
 
 
-class PagerChannel(Service):
+class PagerChannel(HttpJson):
     """The team's channel."""
 
     async def post(self, text: str) -> None:

@@ -15,9 +15,9 @@ from lab.dashboard.access import page_token
 from lab.dashboard.server import Page, application
 from lab.dashboard.state import Sources
 from lab.errors import ConfigError
+from lab.jsonhttp import HttpJson
 from lab.kube.client import KubeClient
 from lab.metrics.pod import run, serve
-from lab.pager.oncall.clients import HttpJson
 
 _VARIABLES = ("LAB_ADMIN_TOKEN", "PAGER_URL", "GATEWAY_ADMIN_URL", "FAULTS_URL", "PROMETHEUS_URL")
 

@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import aiohttp
-
 from lab.core.approval import Approval
 from lab.core.clock import rfc3339
 from lab.core.escalation import Escalation
 from lab.core.incident import Action, Incident
+from lab.jsonhttp import HttpJson
 from lab.kube.client import KubeClient
 from lab.kube.status import StatusError
 from lab.pager.people import ONCALL
@@ -21,7 +20,6 @@ from lab.pager.people import ONCALL
 HUMAN = ONCALL
 DEVELOPERS = "human:developers"
 SHOP = "shop"
-_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +64,6 @@ class Developers(Protocol):
 
     async def fix_hung_workers(self) -> int:
         """Deploy a fix; how many causes it took away. Raises ConnectionError."""
-
-
-class HttpJson:
-    """JSON over HTTP with one base URL; every failure is a ConnectionError that says what was asked."""
-
-    def __init__(self, base: str, token: str = "") -> None:
-        self._base = base.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._session: aiohttp.ClientSession | None = None
-
-    async def call(
-        self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None
-    ) -> Any:
-        """One request; the decoded answer. Raises ConnectionError."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False, headers=self._headers)
-        try:
-            async with self._session.request(
-                method, self._base + path, json=body, params=dict(query or {})
-            ) as answer:
-                if answer.status >= 400:
-                    text = (await answer.text())[:300]
-                    raise ConnectionError(f"{method} {path}: {answer.status} {text}")
-                return await answer.json()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise ConnectionError(f"{method} {self._base}{path}: {error or type(error).__name__}") from error
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
 
 class HttpPager(HttpJson):
