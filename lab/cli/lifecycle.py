@@ -63,7 +63,10 @@ def up(
     workers: Annotated[
         int,
         typer.Option(
-            "--workers", min=PARTITIONS, max=MOST_WORKERS, help="How many workers and partitions the shop has."
+            "--workers",
+            min=PARTITIONS,
+            max=MOST_WORKERS,
+            help="How many workers and partitions the shop has.",
         ),
     ] = PARTITIONS,
     retain: Retain = False,

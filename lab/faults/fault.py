@@ -21,8 +21,8 @@ NAMESPACE = "shop"
 QUEUE = "queue"
 """Name of the medium."""
 
-IDLE_SHARE = 0.02
-"""A partition with less than this part of all orders is hardly damaged by a hang: no victim by chance."""
+IDLE_SHARE = 0.16
+"""A partition with less than this part of the mean is hardly damaged by a hang: no victim by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class QueueFault(Protocol):
 
 
 COUNT = Parameter(
-    "count", ParameterType.INTEGER, "How many workers.", default=1, unit="workers", minimum=1, maximum=8
+    "count", ParameterType.INTEGER, "How many workers.", default=1, unit="workers", minimum=1, maximum=40
 )
 PARTITION = Parameter(
     "partition",
@@ -71,7 +71,16 @@ PARTITION = Parameter(
     "The partition whose worker is hit; chosen by the seed among the busy ones when absent.",
     unit="partition",
     minimum=0,
-    maximum=7,
+    maximum=39,
+)
+SHARE = Parameter(
+    "share",
+    ParameterType.NUMBER,
+    "The part of all workers that is hit, idle ones as well; the seed chooses them.",
+    default=1.0,
+    unit="of 1",
+    minimum=0.01,
+    maximum=1,
 )
 
 
@@ -81,12 +90,15 @@ def choose_partitions(
     occupied: Collection[int],
     chance: random.Random,
 ) -> list[int]:
-    """The partitions to hit: those asked for, or `count` busy ones in an order that the seed alone decides.
+    """The partitions to hit: the one asked for, a `share` of all, or `count` busy ones, by the seed alone.
 
     Pod names and the order in which workers started do not matter. Raises UsageError, OccupiedError when the
     partition asked for has a fault, NoVictimError when too few are free.
     """
     wanted = parameters.get("partition")
+    share = parameters.get("share")
+    if wanted is not None and not any(partition.number == wanted for partition in partitions):
+        raise UsageError(f"there is no partition {wanted}: this lab has {len(partitions)}, from 0 on")
     count = int(parameters.get("count", 1))
     if wanted is not None:
         if count != 1:
@@ -96,9 +108,12 @@ def choose_partitions(
                 f"partition {wanted} has a fault already", hint="heal it first, or choose another partition"
             )
         return [int(wanted)]
-    ranked = sorted(partition.number for partition in partitions if partition.share >= IDLE_SHARE)
+    idle = 0.0 if share is not None else IDLE_SHARE / max(1, len(partitions))
+    ranked = sorted(partition.number for partition in partitions if partition.share >= idle)
     chance.shuffle(ranked)
     free = [number for number in ranked if number not in occupied]
+    if share is not None:
+        count = max(1, min(round(share * len(partitions)), len(free)))
     if len(free) < count:
         raise NoVictimError(
             f"{count} workers asked for, and only {len(free)} busy ones have no fault yet",

@@ -22,6 +22,7 @@ from lab.faults.automation_paused import AutomationPaused
 from lab.faults.automation_twice import AutomationTwice
 from lab.faults.bad_config import BadConfig
 from lab.faults.bad_release import BadRelease
+from lab.faults.cold_cache import ColdCache
 from lab.faults.connections_exhausted import ConnectionsExhausted
 from lab.faults.crash_loop import CrashLoop
 from lab.faults.dependency_errors import DependencyErrors
@@ -52,6 +53,7 @@ from lab.faults.store_partial_delete import StorePartialDelete
 from lab.faults.store_slow_down import StoreSlowDown
 from lab.faults.store_slow_list import StoreSlowList
 from lab.faults.store_stale_list import StoreStaleList
+from lab.faults.thundering_herd import ThunderingHerd
 from lab.faults.truncated_notifications import TruncatedNotifications
 from lab.faults.watch_drop import WatchDrop
 from lab.faults.watch_silence import WatchSilence
@@ -60,6 +62,8 @@ _ALL: tuple[Fault, ...] = (
     HungWorkers(),
     SlowWorker(),
     MemoryLeak(),
+    ColdCache(),
+    ThunderingHerd(),
     PoisonMessage(),
     # objects of the cluster
     BadRelease(),

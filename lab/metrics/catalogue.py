@@ -60,7 +60,7 @@ WORKER_PARTITION = _gauge(
 WORKER_WARMUPS = _counter(
     "shop_worker_warmups_total",
     "worker",
-    "Times that this worker filled its price list: done, or given-up after the time-out.",
+    "Attempts of this worker to fill its price list: done, or conflict with another worker's.",
     "result",
 )
 WORKER_CACHE_WARM = _gauge(

@@ -31,7 +31,7 @@ from lab.shop.dead_letters import DeadLetters
 from lab.shop.directives import ServiceDirectives
 from lab.shop.queue import QueueGauges
 from lab.shop.release import FAILING, Defect
-from lab.shop.settings import CONFIRMATION_WAIT_SECONDS, ShopSettings, partition_of
+from lab.shop.settings import CONFIRMATION_WAIT_SECONDS, PARTITIONS, ShopSettings, partition_of
 
 _PAYMENT_TIMEOUT = aiohttp.ClientTimeout(total=1.0)
 
@@ -54,9 +54,11 @@ class OrdersApi:
         registry: CollectorRegistry,
         *,
         defect: Defect | None = None,
+        partitions: int = PARTITIONS,
     ) -> None:
         """`reader` is a second connection, so that a customer never waits behind the gauges."""
         self._defect = defect
+        self._partitions = partitions
         self._database = database
         self._payments_url = payments_url
         self._clock = clock
@@ -159,7 +161,7 @@ class OrdersApi:
             rows = await self._database.rows(
                 "INSERT INTO shop.orders (partition, customer, amount_cents, authorization_code)"
                 " VALUES (%s, %s, %s, %s) RETURNING id",
-                (partition_of(customer), customer, amount, authorization),
+                (partition_of(customer, self._partitions), customer, amount, authorization),
             )
         except psycopg.Error as error:
             raise _Refused(503, "the database does not take the order") from error
@@ -203,9 +205,17 @@ async def main() -> None:
     """The api pod."""
     settings = ShopSettings.from_environment()
     clock, registry = SystemClock(), CollectorRegistry()
-    database = Database(settings.database_url, "api", clock)
-    reader = Database(settings.database_url, "api-reader", clock)
-    api = OrdersApi(database, reader, settings.payments_url, clock, registry, defect=settings.defect)
+    database = Database(settings.database_url, "api", clock, settings.workers)
+    reader = Database(settings.database_url, "api-reader", clock, settings.workers)
+    api = OrdersApi(
+        database,
+        reader,
+        settings.payments_url,
+        clock,
+        registry,
+        defect=settings.defect,
+        partitions=settings.workers,
+    )
     await serve(
         application(api),
         port=settings.port,

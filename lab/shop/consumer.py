@@ -18,6 +18,7 @@ from lab.shop.condition import Slowness, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.lease import Lease
 from lab.shop.progress import Progress
+from lab.shop.settings import PARTITIONS
 from lab.shop.warming import Warming
 
 log = logging.getLogger("shop.consumer")
@@ -52,6 +53,7 @@ class Consumer(threading.Thread):
         condition: WorkerCondition,
         progress: Progress,
         warming: Warming,
+        partitions: int = PARTITIONS,
     ) -> None:
         super().__init__(name="consumer", daemon=True)
         self._url = url
@@ -60,6 +62,7 @@ class Consumer(threading.Thread):
         self._condition = condition
         self._progress = progress
         self._warming = warming
+        self._partitions = partitions
         self.failure: PoisonedOrderError | None = None
         self._stopping = threading.Event()
         self._catching_up = False
@@ -81,10 +84,9 @@ class Consumer(threading.Thread):
             if cold or (partition is not None and partition == self._lease.partition):
                 try:
                     if connection is None or connection.closed:
-                        connection = connect(self._url, self._pod)
+                        connection = connect(self._url, self._pod, self._partitions)
                     if cold:
-                        self._warming.warm_up(connection)
-                        pause = 0.0
+                        pause = 0.0 if self._warming.warm_up(connection) else self._warming.pause()
                     elif partition is not None:
                         pause = self._work(connection, partition)
                 except PoisonedOrderError as error:

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from lab.core.clock import Clock
-from lab.shop.settings import SHARES
+from lab.shop.settings import PARTITIONS, shares
 
 log = logging.getLogger("shop.database")
 _RETRY_SECONDS = 0.1
@@ -37,10 +37,11 @@ def _schema() -> bytes:
     return (Path(__file__).parent / "schema.sql").read_bytes()
 
 
-def connect(url: str, application: str) -> psycopg.Connection:
+def connect(url: str, application: str, partitions: int = PARTITIONS) -> psycopg.Connection:
     """A blocking connection in autocommit mode, for a worker's threads.
 
-    The schema is there afterwards. Raises psycopg.OperationalError when the server cannot be reached.
+    The schema is there afterwards, with so many partitions if it was made now.
+    Raises psycopg.OperationalError when the server cannot be reached.
     """
     connection = psycopg.connect(url, **_arguments(application))
     try:
@@ -48,7 +49,7 @@ def connect(url: str, application: str) -> psycopg.Connection:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
                 connection.execute(_schema())
-                connection.execute(_FILL, (list(SHARES),))
+                connection.execute(_FILL, (list(shares(partitions)),))
     except psycopg.Error:
         connection.close()
         raise
@@ -76,8 +77,9 @@ class Database:
     the server is away.
     """
 
-    def __init__(self, url: str, application: str, clock: Clock) -> None:
+    def __init__(self, url: str, application: str, clock: Clock, partitions: int = PARTITIONS) -> None:
         self._url = url
+        self._partitions = partitions
         self._application = application
         self._clock = clock
         self._connection: psycopg.AsyncConnection | None = None
@@ -113,7 +115,7 @@ class Database:
             if self._connection is None or self._connection.closed:
                 connection = await psycopg.AsyncConnection.connect(self._url, **_arguments(self._application))
                 try:
-                    await _prepare(connection)
+                    await _prepare(connection, self._partitions)
                 except BaseException:
                     await connection.close()
                     raise
@@ -121,11 +123,11 @@ class Database:
             return self._connection
 
 
-async def _prepare(connection: psycopg.AsyncConnection) -> None:
+async def _prepare(connection: psycopg.AsyncConnection, partitions: int) -> None:
     """Create the schema unless it is there. Only one pod does it at a time."""
     cursor = await connection.execute(_HAS_SCHEMA)
     if _lacks_schema(await cursor.fetchone()):
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
             await connection.execute(_schema())
-            await connection.execute(_FILL, (list(SHARES),))
+            await connection.execute(_FILL, (list(shares(partitions)),))

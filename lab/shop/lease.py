@@ -16,6 +16,7 @@ from lab.shop.condition import Directive, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.leak import Leak
 from lab.shop.progress import Progress
+from lab.shop.settings import PARTITIONS
 
 log = logging.getLogger("shop.lease")
 LEASE_SECONDS = 3.0
@@ -28,7 +29,13 @@ class Lease(threading.Thread):
     """Finds a free partition, keeps it, and passes on what chaos.directives asks of this worker."""
 
     def __init__(
-        self, url: str, pod: str, condition: WorkerCondition, progress: Progress, clock: Clock
+        self,
+        url: str,
+        pod: str,
+        condition: WorkerCondition,
+        progress: Progress,
+        clock: Clock,
+        partitions: int = PARTITIONS,
     ) -> None:
         super().__init__(name="lease", daemon=True)
         self._url = url
@@ -36,6 +43,7 @@ class Lease(threading.Thread):
         self._condition = condition
         self._progress = progress
         self._clock = clock
+        self._partitions = partitions
         self._leak = Leak(clock)
         self._stopping = threading.Event()
         self._beat_at = float("-inf")
@@ -65,7 +73,7 @@ class Lease(threading.Thread):
         while not self._stopping.is_set():
             try:
                 if connection is None or connection.closed:
-                    connection = connect(self._url, f"{self._pod}-lease")
+                    connection = connect(self._url, f"{self._pod}-lease", self._partitions)
                 self._beat(connection)
                 told = ""
             except psycopg.Error as error:

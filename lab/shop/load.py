@@ -17,7 +17,7 @@ from lab.core.seed import stream
 from lab.metrics import catalogue
 from lab.metrics.metric import counter, histogram
 from lab.metrics.pod import run, serve
-from lab.shop.settings import PARTITIONS, SHARES, ShopSettings, partition_of
+from lab.shop.settings import PARTITIONS, ShopSettings, partition_of, shares
 
 log = logging.getLogger("shop.load")
 _TIMEOUT = aiohttp.ClientTimeout(total=4.0)
@@ -25,25 +25,27 @@ _MOST_IN_FLIGHT = 400
 _CUSTOMERS_PER_PARTITION = 12
 
 
-def customers() -> list[list[str]]:
+def customers(partitions: int = PARTITIONS) -> list[list[str]]:
     """Some customers of each partition, the same everywhere."""
-    found: list[list[str]] = [[] for _ in range(PARTITIONS)]
+    found: list[list[str]] = [[] for _ in range(partitions)]
     number = 0
     while min(map(len, found)) < _CUSTOMERS_PER_PARTITION:
         name = f"customer-{number:04d}"
-        place = found[partition_of(name)]
+        place = found[partition_of(name, partitions)]
         if len(place) < _CUSTOMERS_PER_PARTITION:
             place.append(name)
         number += 1
     return found
 
 
-def arrivals(chance: random.Random, per_second: float) -> Iterator[tuple[float, str, int]]:
+def arrivals(
+    chance: random.Random, per_second: float, partitions: int = PARTITIONS
+) -> Iterator[tuple[float, str, int]]:
     """Orders without end: (seconds after the one before, customer, amount in cents)."""
-    known = customers()
+    known, weights = customers(partitions), shares(partitions)
     while True:
         gap = chance.expovariate(per_second)
-        (partition,) = chance.choices(range(PARTITIONS), SHARES)
+        (partition,) = chance.choices(range(partitions), weights)
         yield gap, chance.choice(known[partition]), chance.randint(300, 20_000)
 
 
@@ -53,7 +55,7 @@ class Load:
     def __init__(self, settings: ShopSettings, clock: Clock, registry: CollectorRegistry) -> None:
         self._api = settings.api_url
         self._clock = clock
-        self._arrivals = arrivals(stream(settings.seed, "load"), settings.orders_per_second)
+        self._arrivals = arrivals(stream(settings.seed, "load"), settings.orders_per_second, settings.workers)
         self._requests = counter(catalogue.LOAD_REQUESTS, registry)
         self._latency = histogram(catalogue.LOAD_LATENCY, registry)
         self._in_flight: set[asyncio.Task[None]] = set()

@@ -71,7 +71,7 @@ async def main() -> None:
     """The payments pod. The database is not its own: it only tells what is the matter with this provider."""
     settings = ShopSettings.from_environment()
     clock, registry = SystemClock(), CollectorRegistry()
-    database = Database(settings.database_url, "payments", clock)
+    database = Database(settings.database_url, "payments", clock, settings.workers)
     directives = ServiceDirectives(database, "payments", clock)
     app = application(stream(settings.seed, "payments"), clock, registry, directives.active)
     started = asyncio.Event()

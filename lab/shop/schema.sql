@@ -71,6 +71,12 @@ CREATE UNLOGGED TABLE IF NOT EXISTS shop.price_changes (
     number  integer NOT NULL,
     factor  double precision NOT NULL
 );
+-- How often workers have taken the price list that follows from these. One row.
+CREATE UNLOGGED TABLE IF NOT EXISTS shop.price_list (
+    id    integer PRIMARY KEY CHECK (id = 1),
+    taken bigint NOT NULL DEFAULT 0
+);
+INSERT INTO shop.price_list (id) VALUES (1) ON CONFLICT DO NOTHING;
 INSERT INTO shop.price_changes
 SELECT product, number, 0.97 + 0.06 * ((product * 7919 + number * 104729) % 1000) / 1000
 FROM generate_series(1, 200) product, generate_series(1, 80) number

@@ -15,6 +15,9 @@ PARTITIONS = 8
 SHARES = (0.19, 0.18, 0.16, 0.15, 0.13, 0.10, 0.087, 0.003)
 """The part of all orders that each partition gets. The last one is nearly idle: a healthy look-alike."""
 
+MOST_WORKERS = 40
+"""The database has connections for so many: two for each worker, of 100."""
+
 CONFIRMATION_WAIT_SECONDS = 2.0
 """How long the api keeps a customer waiting for the confirmation before it answers 202."""
 
@@ -22,11 +25,13 @@ CONFIRMATION_WAIT_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class ShopSettings:
     """seed, scale: the lab's. pod: this pod's name. database_url: libpq URL, empty where none is needed.
+    workers: how many there are, and as many partitions.
     payments_url, api_url: bases without a slash at the end. orders_per_second: of the load generator.
     defect: what is wrong with this release of the api, if anything."""
 
     seed: int = 1
     scale: TimeScale = field(default_factory=TimeScale)
+    workers: int = PARTITIONS
     pod: str = "local"
     database_url: str = ""
     payments_url: str = ""
@@ -37,8 +42,8 @@ class ShopSettings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> ShopSettings:
-        """Read LAB_SEED, LAB_HOUR_SECONDS, POD_NAME, DATABASE_URL, PAYMENTS_URL, API_URL, ORDERS_PER_SECOND,
-        PORT, RELEASE_DEFECT.
+        """Read LAB_SEED, LAB_HOUR_SECONDS, LAB_WORKERS, POD_NAME, DATABASE_URL, PAYMENTS_URL, API_URL,
+        ORDERS_PER_SECOND, PORT, RELEASE_DEFECT.
 
         Raises ConfigError naming every variable that is not a number.
         """
@@ -58,6 +63,7 @@ class ShopSettings:
         settings = cls(
             seed=int(number("LAB_SEED", 1, 0)),
             scale=TimeScale(number("LAB_HOUR_SECONDS", 60.0, 0.001)),
+            workers=int(number("LAB_WORKERS", PARTITIONS, PARTITIONS)),
             pod=env.get("POD_NAME") or "local",
             database_url=env.get("DATABASE_URL", ""),
             payments_url=env.get("PAYMENTS_URL", "http://payments.shop.svc:8080").rstrip("/"),
@@ -71,6 +77,18 @@ class ShopSettings:
         return settings
 
 
-def partition_of(customer: str) -> int:
+def partition_of(customer: str, partitions: int = PARTITIONS) -> int:
     """The partition of a customer's orders: all orders of one customer are worked on in order."""
-    return zlib.crc32(customer.encode()) % PARTITIONS
+    return zlib.crc32(customer.encode()) % partitions
+
+
+def shares(partitions: int = PARTITIONS) -> tuple[float, ...]:
+    """The part of all orders that each partition gets, the busiest first.
+
+    From 1.5 times the mean down to 0.5; the last one is nearly idle, whatever their number.
+    """
+    if partitions == PARTITIONS:
+        return SHARES
+    weights = [1.5 - place / (partitions - 2) for place in range(partitions - 1)]
+    busy = (1 - SHARES[-1]) / sum(weights)
+    return (*(weight * busy for weight in weights), SHARES[-1])

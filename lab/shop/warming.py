@@ -1,14 +1,17 @@
-"""Filling a worker's price list, by a query that is dear on purpose: what makes a start expensive.
+"""Filling a worker's price list, by a transaction that is dear on purpose: what makes a start expensive.
 
 The nightly job leaves opening prices. They are good for the shop's first seconds, so that a lab comes up
-quickly; after that, a price is what all changes since have made of it, and computing that for all products
-takes PostgreSQL some 0.2 s of one processor. One start does not hurt. Many at once slow each other down and
-everybody else, until they run into the time-out, throw away what is half done, and ask again.
+quickly; after that, a price is what all changes since have made of it. Computing that for all products takes
+PostgreSQL some 0.2 s of one processor, in a snapshot (REPEATABLE READ), and the same transaction counts who
+has taken the list. Two that overlap therefore conflict: the one that commits first wins, and the other has
+done its work for nothing and does it again. One start does not hurt. Of n at once, all but one fail in each
+round, so the work grows with the square of n, and everybody else's statements wait for a processor meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import time
 
 import psycopg
@@ -19,12 +22,10 @@ from lab.metrics.metric import counter, gauge
 from lab.shop.cache import PriceCache
 
 log = logging.getLogger("shop.warming")
-TIMEOUT_SECONDS = 2.0
-"""A warm-up that takes longer is given up by the server."""
-
 OPENING_SECONDS = 20.0
 """Opening prices are good for so long after the database was made; real seconds."""
 
+_LONGEST_PAUSE_SECONDS = 0.1
 _OPENING = """
     SELECT product, opening_cents FROM shop.products
     WHERE snapshot_at > clock_timestamp() - make_interval(secs => %s)
@@ -50,29 +51,46 @@ _PRICES = """
 class Warming:
     """Fills one worker's cache, and counts how that went."""
 
-    def __init__(self, cache: PriceCache, registry: CollectorRegistry) -> None:
+    def __init__(self, cache: PriceCache, registry: CollectorRegistry, chance: random.Random) -> None:
+        """chance: draws the pauses after a conflict."""
         self.cache = cache
+        self._chance = chance
         self._results = counter(catalogue.WORKER_WARMUPS, registry)
-        for result in ("done", "given-up"):
+        for result in ("done", "conflict"):
             self._results.labels(result)
-        self._warm = gauge(catalogue.WORKER_CACHE_WARM, registry)
-        self._warm.set_function(lambda: float(cache.warm))
+        gauge(catalogue.WORKER_CACHE_WARM, registry).set_function(lambda: float(cache.warm))
 
-    def warm_up(self, connection: psycopg.Connection) -> None:
-        """Fill the cache. Raises psycopg.Error: QueryCanceled when it took longer than `TIMEOUT_SECONDS`."""
+    def warm_up(self, connection: psycopg.Connection) -> bool:
+        """Try once to fill the cache; False when another worker came in between. Raises psycopg.Error."""
         started = time.monotonic()
-        try:
-            with connection.transaction():
-                connection.execute(
-                    "SELECT set_config('statement_timeout', %s, true)", (str(round(TIMEOUT_SECONDS * 1000)),)
-                )
-                prices = connection.execute(_OPENING, (OPENING_SECONDS,)).fetchall()
-                computed = not prices
-                if computed:
-                    prices = connection.execute(_PRICES).fetchall()
-        except psycopg.Error:
-            self._results.labels("given-up").inc()
-            raise
+        prices = connection.execute(_OPENING, (OPENING_SECONDS,)).fetchall()
+        source = "opening"
+        if not prices:
+            source = "computed"
+            try:
+                prices = _compute(connection)
+            except psycopg.errors.SerializationFailure:
+                self._results.labels("conflict").inc()
+                log.info("another worker took the price list in between: %.2f s for nothing", _since(started))
+                return False
         self.cache.fill([(product, cents) for product, cents in prices])
         self._results.labels("done").inc()
-        log.info("%s prices after %.2f s", "computed" if computed else "opening", time.monotonic() - started)
+        log.info("%s prices after %.2f s", source, _since(started))
+        return True
+
+    def pause(self) -> float:
+        """Real seconds before the next attempt: a moment, and no longer after many failures."""
+        return self._chance.uniform(0.0, _LONGEST_PAUSE_SECONDS)
+
+
+def _compute(connection: psycopg.Connection) -> list[tuple[int, int]]:
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SET LOCAL statement_timeout = '60s'")
+        prices: list[tuple[int, int]] = connection.execute(_PRICES).fetchall()
+        connection.execute("UPDATE shop.price_list SET taken = taken + 1")
+    return prices
+
+
+def _since(started: float) -> float:
+    return time.monotonic() - started

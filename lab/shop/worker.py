@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from lab.core.clock import SystemClock
+from lab.core.seed import stream
 from lab.metrics.pod import run, serve
 from lab.shop.cache import PriceCache
 from lab.shop.condition import WorkerCondition
@@ -51,14 +52,16 @@ async def main() -> None:
     settings = ShopSettings.from_environment()
     clock, registry = SystemClock(), CollectorRegistry()
     condition, progress = WorkerCondition(), Progress(registry, clock)
-    lease = Lease(settings.database_url, settings.pod, condition, progress, clock)
-    warming = Warming(PriceCache(), registry)
-    consumer = Consumer(settings.database_url, settings.pod, lease, condition, progress, warming)
+    lease = Lease(settings.database_url, settings.pod, condition, progress, clock, settings.workers)
+    warming = Warming(PriceCache(), registry, stream(settings.seed, "warming", settings.pod))
+    consumer = Consumer(
+        settings.database_url, settings.pod, lease, condition, progress, warming, settings.workers
+    )
     began, stop = False, asyncio.Event()
 
     async def work() -> None:
         nonlocal began
-        database = Database(settings.database_url, f"{settings.pod}-start", clock)
+        database = Database(settings.database_url, f"{settings.pod}-start", clock, settings.workers)
         await ServiceDirectives(database, "worker", clock).wait_to_start()
         await database.close()
         consumer.start()
