@@ -127,7 +127,7 @@ ESCALATIONS = _counter("toil_escalations_total", "pager", "Hand-overs to a human
 ESCALATION_TIMEOUTS = _counter(
     "toil_escalation_timeouts_total",
     "pager",
-    "Pages and escalations that a level of the ladder left unanswered, by that level (1: the primary on-call).",
+    "Pages and escalations that a level of the ladder left unanswered, by level (1: primary).",
     "level",
 )
 STATUS_POSTS = _counter("toil_status_posts_total", "pager", "Posts to the team channel.")
