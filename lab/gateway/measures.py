@@ -19,7 +19,7 @@ from lab.metrics.catalogue import (
 )
 from lab.metrics.metric import counter, gauge, histogram
 
-_RESOURCES = frozenset(resource.plural for resource in BUILTIN)
+_RESOURCES = frozenset(resource.plural for resource in BUILTIN) | {"backends", "buckets", "objects"}
 _VERBS = MUTATING_VERBS | {"get", "list", "watch"}
 
 

@@ -87,7 +87,10 @@ class Desk:
                     await self._recover()
                     await self._serve()
                 except (psycopg.Error, OSError, LabError) as error:
-                    self._say(f"no guarded operations just now: {str(error).strip().splitlines()[0]}")
+                    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+                    self._say(f"no guarded operations just now: {why}")
+                except Exception:  # the edge of the loop: one bad row must not end the desk
+                    log.exception("the desk failed inside the gateway, and begins again")
                 await self._finish()
                 await self._clock.sleep(_RETRY_SECONDS)
         finally:
@@ -101,13 +104,19 @@ class Desk:
             while len(self._busy) < _AT_ONCE and (call := await self._backend.take()) is not None:
                 task = asyncio.create_task(self._handle(call))
                 self._busy.add(task)
-                task.add_done_callback(self._busy.discard)
+                task.add_done_callback(self._put_down)
             if turn % _FORGET_EVERY == 0:
                 await self._backend.forget()
             if len(self._busy) < _AT_ONCE:
                 await self._backend.woken()
             else:
                 await asyncio.wait(self._busy, return_when=asyncio.FIRST_COMPLETED)
+
+    def _put_down(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a request failed inside the gateway", exc_info=error)
+            self._doubt = True
 
     async def _finish(self) -> None:
         """Wait for what is in hand: afterwards what is unanswered in the database is in nobody's hand."""
