@@ -10,6 +10,7 @@ import yaml
 
 from lab.cli.options import DEFAULT_NAME, Json, Name, span
 from lab.cli.output import OUTPUT
+from lab.core.places import data_root
 from lab.engine import lab as labs
 from lab.errors import UsageError
 
@@ -30,7 +31,8 @@ def break_(
         list[str] | None, typer.Option("--set", help="A parameter, as key=value; may be repeated.")
     ] = None,
     plan: Annotated[
-        Path | None, typer.Option("--plan", help="Start the steps of this YAML file instead of one fault.")
+        Path | None,
+        typer.Option("--plan", help="Start the steps of this YAML file, or of a shipped plan by name."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -62,10 +64,14 @@ def break_(
 
 
 def _start_plan(lab: labs.Lab, path: Path) -> None:
+    shipped = data_root() / "clusters" / "plans"
+    if len(path.parts) == 1 and not path.exists() and (shipped / f"{path}.yaml").exists():
+        path = shipped / f"{path}.yaml"
     try:
         plan = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        known = ", ".join(sorted(found.stem for found in shipped.glob("*.yaml")))
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint=f"shipped: {known}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(plan, dict) or not plan.get("steps"):

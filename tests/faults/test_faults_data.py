@@ -45,7 +45,7 @@ def test_defaults_fill_in_and_an_absent_choice_stays_absent() -> None:
     ("parameters", "message"),
     [
         ({"count": 0}, "count is at least 1, not 0"),
-        ({"count": 9}, "count is at most 8, not 9"),
+        ({"count": 41}, "count is at most 40, not 41"),
         ({"count": 1.5}, "count is a whole number, not 1.5"),
         ({"count": True}, "count is a whole number, not True"),
         ({"count": float("nan")}, "count is a whole number, not nan"),
@@ -145,6 +145,19 @@ def test_an_idle_partition_is_no_victim_by_chance_and_one_on_request() -> None:
     for seed in range(40):
         assert 5 not in choose_partitions({"count": 5}, QUEUE, (), stream(seed, "v"))
     assert choose_partitions({"partition": 5}, QUEUE, (), stream(1)) == [5]
+
+
+def test_a_share_is_of_all_partitions_that_have_no_fault() -> None:
+    assert sorted(choose_partitions({"share": 1.0}, QUEUE, (), stream(1))) == [p.number for p in QUEUE]
+    assert len(choose_partitions({"share": 0.5}, QUEUE, (), stream(1))) == len(QUEUE) / 2
+    assert sorted(choose_partitions({"share": 1.0}, QUEUE, {1, 2}, stream(1))) == [0, 3, 4, 5]
+    with pytest.raises(NoVictimError):
+        choose_partitions({"share": 1.0}, QUEUE, range(6), stream(1))
+
+
+def test_a_partition_that_this_lab_does_not_have_is_named() -> None:
+    with pytest.raises(UsageError, match="there is no partition 6: this lab has 6"):
+        choose_partitions({"partition": 6}, QUEUE, (), stream(1))
 
 
 def test_no_partition_is_hit_twice_at_once() -> None:

@@ -45,7 +45,7 @@ async def test_wrong_requests_are_answered_not_obeyed(pods: Pods, faults_api: An
         ("POST", "faults", [1], 400, "the body is a JSON object"),
         ("POST", "faults", {"name": "hung-workers", "for": 3}, 400, "unknown keys: for"),
         ("POST", "faults", {"name": "hung-workers", "forSeconds": "3"}, 400, "forSeconds is a number"),
-        ("POST", "faults", {"name": "hung-workers", "parameters": {"count": 99}}, 400, "count is at most 8"),
+        ("POST", "faults", {"name": "hung-workers", "parameters": {"count": 99}}, 400, "count is at most 40"),
         ("POST", "faults", {"name": "hung-workers", "parameters": "x"}, 400, "parameters is an object"),
         ("POST", "faults", {"name": "slow-worker", "parameters": {"partition": 1}}, 409, "has a fault"),
         ("POST", "faults", {"name": "hung-workers", "parameters": {"count": 8}}, 409, "only 6 busy ones"),
