@@ -38,17 +38,24 @@ class Past:
         self._clock = clock
         self._times: list[float] = []
         self._versions: list[str] = []
+        self._faults: frozenset[str] = frozenset()
         self._kube: KubeClient | None = None
 
     async def follow(self, kube: KubeClient, board: Board) -> None:
         """Note versions while a fault needs them; for ever."""
         self._kube = kube
         while True:
-            if any(row.fault == STALE_READS for row in board.active()):
+            self.begin(board)
+            if self._faults:
                 await self._note()
-            elif self._times:
-                self._times, self._versions = [], []
             await self._clock.sleep(_SAMPLE_SECONDS)
+
+    def begin(self, board: Board) -> None:
+        """Forget what was noted for faults that are over: the world stands still where the next one began."""
+        active = frozenset(row.id for row in board.active() if row.fault == STALE_READS)
+        if not active & self._faults:
+            self._times, self._versions = [], []
+        self._faults = active
 
     async def version(self, age: float) -> str:
         """The version of `age` seconds ago, or the oldest that is known; empty when none is."""
@@ -75,6 +82,7 @@ class Past:
         """Answer a read with the past; with the present when the API server does not have that past."""
         exchange, target = hit.exchange, hit.exchange.target
         assert target is not None
+        self.begin(hit.scene.board)
         version = await self.version(hit.setting("ageSeconds"))
         if not version:
             return await following(exchange)
