@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
 	@echo "make test      the default test suite"
-	@echo "make test-slow the tests that bring up whole labs"
+	@echo "make test-slow the tests that bring up whole labs or wait long"
 	@echo "make check     ruff, mypy --strict, import-linter, generated pages"
 	@echo "make fix       format, and mend what ruff can mend"
 	@echo "make bench     measure: bring-up, API start, grade, memory, pods"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+import pytest
 from shop_pods import Pods, until
 from test_faults_demonstration import BUSY, Shop
 
@@ -18,6 +19,7 @@ def sessions(url: str, client: str) -> list[tuple[int, str]]:
         ).fetchall()
 
 
+@pytest.mark.slow
 async def test_a_lock_makes_orders_fail_until_its_session_ends_and_a_report_does_not(
     pods: Pods, faults_api: Any, database_url: str
 ) -> None:
@@ -57,6 +59,7 @@ async def test_a_lock_makes_orders_fail_until_its_session_ends_and_a_report_does
     assert (await faults.entry(report["id"]))["undoneBy"] == "repair"
 
 
+@pytest.mark.slow
 async def test_a_locked_partition_is_worked_on_by_nobody_and_death_of_the_injector_frees_it(
     pods: Pods, faults_api: Any, database_url: str
 ) -> None:

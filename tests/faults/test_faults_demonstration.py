@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 import psycopg
+import pytest
 from shop_pods import Pod, Pods, until
 
 from lab.shop.load import customers
@@ -80,6 +81,7 @@ async def test_hung_workers_by_restart(pods: Pods, faults_api: Any) -> None:
     assert await pods.metric(faults.pod, "toil_faults_active", fault="hung-workers") == 0
 
 
+@pytest.mark.slow
 async def test_hung_workers_recurring_comes_back_until_healed(pods: Pods, faults_api: Any) -> None:
     shop = await Shop(pods).open()
     faults = await faults_api()
@@ -101,6 +103,7 @@ async def test_hung_workers_recurring_comes_back_until_healed(pods: Pods, faults
     await until(shop.sells, "healed, the same pod sells")
 
 
+@pytest.mark.slow
 async def test_slow_worker_ages_below_the_alert_and_drains(pods: Pods, faults_api: Any) -> None:
     shop = await Shop(pods).open()
     load = await pods.start("lab.shop.load", "load-1", API_URL=shop.api.base, ORDERS_PER_SECOND="16")
@@ -149,6 +152,7 @@ async def test_a_leaking_worker_grows_until_it_is_healed(pods: Pods, faults_api:
     await until(shrunk, "healed, the memory is free again")
 
 
+@pytest.mark.slow
 async def test_a_poison_message_ends_each_worker_until_it_is_moved_aside(pods: Pods, faults_api: Any) -> None:
     shop = await Shop(pods).open()
     faults = await faults_api()

@@ -25,6 +25,7 @@ async def timed(shop: Shop) -> tuple[int, float]:
     return await shop.order(), time.monotonic() - began
 
 
+@pytest.mark.slow
 async def test_payments_late_refusing_silent_and_back_by_itself(pods: Pods, faults_api: Any) -> None:
     shop = await Shop(pods).open()
     faults = await faults_api()
@@ -87,6 +88,7 @@ async def test_a_share_of_the_requests_is_hit_and_the_same_seed_hits_the_same() 
     assert first.count(500) / 400 == pytest.approx(0.25, abs=0.08)
 
 
+@pytest.mark.slow
 async def test_a_slow_start_hurts_only_who_is_restarted_and_is_cut_short_by_healing(
     pods: Pods, faults_api: Any
 ) -> None:

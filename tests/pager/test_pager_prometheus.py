@@ -106,6 +106,7 @@ async def prometheus(folder: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
+@pytest.mark.slow
 async def test_from_series_to_incident_and_back(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     age = gauge(QUEUE_OLDEST_AGE, registry)
