@@ -3,9 +3,10 @@
 The nightly job leaves opening prices. They are good for the shop's first seconds, so that a lab comes up
 quickly; after that, a price is what all changes since have made of it. Computing that for all products takes
 PostgreSQL some 0.2 s of one processor, in a snapshot (REPEATABLE READ), and the same transaction counts who
-has taken the list. Two that overlap therefore conflict: the one that commits first wins, and the other has
-done its work for nothing and does it again. One start does not hurt. Of n at once, all but one fail in each
-round, so the work grows with the square of n, and everybody else's statements wait for a processor meanwhile.
+has taken the list. A lock lets one be computed at a time, to spare the database. But the snapshot is taken
+before the wait for that lock, so whoever has waited while another one committed conflicts with it: the work
+was for nothing, and is done again. One start does not hurt. Of n at once, all but one fail in each round:
+n(n+1)/2 computations, one after the other, on any machine.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ OPENING_SECONDS = 20.0
 """Opening prices are good for so long after the database was made; real seconds."""
 
 _LONGEST_PAUSE_SECONDS = 0.1
+_LOCK = 7_206_155
 _OPENING = """
     SELECT product, opening_cents FROM shop.products
     WHERE snapshot_at > clock_timestamp() - make_interval(secs => %s)
@@ -86,7 +88,8 @@ class Warming:
 def _compute(connection: psycopg.Connection) -> list[tuple[int, int]]:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        connection.execute("SET LOCAL statement_timeout = '60s'")
+        connection.execute("SET LOCAL statement_timeout = '300s'")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         prices: list[tuple[int, int]] = connection.execute(_PRICES).fetchall()
         connection.execute("UPDATE shop.price_list SET taken = taken + 1")
     return prices
