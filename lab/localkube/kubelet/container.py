@@ -172,6 +172,8 @@ class ContainerWorker:
             code = await self._attend(process, launch)
         except asyncio.CancelledError:
             process.kill()
+            output.abandon()
+            self.log.close()
             raise
         finally:
             self._node.ledger.remove(process.pid)

@@ -51,6 +51,11 @@ class OutputPipe:
         await asyncio.wait([self._closed], timeout=seconds)
         self._transport.close()
 
+    def abandon(self) -> None:
+        """Stop reading at once, whoever may still write."""
+        if self._transport is not None:
+            self._transport.close()
+
 
 async def feed(descriptor: int, chunks: AsyncIterator[bytes]) -> None:
     """Write chunks to a pipe and close it at their end, or when nobody reads any more."""
