@@ -84,6 +84,7 @@ async def prometheus(tmp_path: Path) -> AsyncIterator[tuple[PrometheusMeasure, A
         await process.wait()
 
 
+@pytest.mark.slow
 async def test_a_sample_is_fresh_or_it_is_said_why_not(prometheus):
     measure, exporter, process = prometheus
 

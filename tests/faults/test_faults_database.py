@@ -91,6 +91,7 @@ async def test_a_locked_partition_is_worked_on_by_nobody_and_death_of_the_inject
     await until(shop.sells, "healed, the shop sells")
 
 
+@pytest.mark.slow
 async def test_without_free_connections_only_who_is_restarted_is_hurt(
     pods: Pods, faults_api: Any, database_url: str
 ) -> None:

@@ -141,6 +141,7 @@ async def test_who_may_not_be_ended(world: World) -> None:
     assert [record["code"] for record in world.records()] == [403, 403, 404, 404, 404, 404]
 
 
+@pytest.mark.slow
 async def test_without_a_gateway_nothing_happens_and_later_it_is_recorded(world: World) -> None:
     """A client that keeps the row of such a request locked holds up nobody."""
     world.control["mode"] = "live"
