@@ -229,8 +229,11 @@ async def test_a_runner_or_an_audit_log_that_is_away_is_told(bench: AutomationBe
     await bench.server.cleanup()
     with pytest.raises(NotReadyError, match="the audit log cannot be read"):
         await injector.inject("automation-killed")
+    programs = psutil.Process(bench.process.pid).children(recursive=True)
     bench.process.kill()
     await bench.process.wait()
+    for program in programs:
+        program.kill()  # outside of a pod nobody else ends what the runner started
     with pytest.raises(NotReadyError, match="the automation's runner does not answer"):
         await injector.inject("automation-paused")
     await bench.kube.delete("pods", "automation-1", "automation", grace_period_seconds=0)
