@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lab.core.clock import Clock
@@ -46,34 +46,27 @@ class Trouble:
         self._listings: dict[tuple[str, str, str], _Listing] = {}
 
     async def __call__(self, exchange: Exchange, following: Handler) -> Answer:
-        target = exchange.target
-        assert target is not None
-        if not (rows := self._rows(SLOW_DOWN, SLOW_LIST, STALE_LIST)):
-            self._listings.clear()
-            return await following(exchange)
-        is_list = target.info.verb == "list"
-        for row in rows:
-            if row.fault != SLOW_DOWN and not is_list:
-                continue
-            if row.fault == STALE_LIST or (hit := self._scene.hit(row, exchange)) is None:
-                continue
-            if row.fault == SLOW_LIST:
-                hit.mark()
-                await hit.hold(hit.setting("delaySeconds"))
-            elif not self._throttle.allows(hit):
+        assert exchange.target is not None
+        for hit in self._hits(exchange, SLOW_DOWN):
+            if not self._throttle.allows(hit):
                 hit.answer_instead()
                 message = "Please reduce your request rate."
                 raise StatusError(503, "ServiceUnavailable", message, headers={S3_CODE: "SlowDown"})
-        for row in rows if is_list else ():
-            if row.fault == STALE_LIST and (hit := self._scene.hit(row, exchange)):
-                return await self._earlier(hit, following)
+        if exchange.target.info.verb != "list":
+            return await following(exchange)
+        for hit in self._hits(exchange, SLOW_LIST):
+            hit.mark()
+            await hit.hold(hit.setting("delaySeconds"))
+        if not self._rows(STALE_LIST):
+            self._listings.clear()
+        for hit in self._hits(exchange, STALE_LIST):
+            return await self._earlier(hit, following)
         return await following(exchange)
 
     def withheld(self, exchange: Exchange, operation: Operation, exists: bool) -> list[Withheld]:
         """Of the operation's keys, those that a fault keeps. exists: the single key is there now."""
-        if operation.name not in _DESTRUCTIVE or (
-            operation.name in ("PutObject", "CopyObject") and not exists
-        ):
+        is_new = operation.name in ("PutObject", "CopyObject") and not exists
+        if is_new or operation.name not in _DESTRUCTIVE:
             return []
         found: dict[str, Withheld] = {}
         for row in self._rows(HOLD, PARTIAL):
@@ -85,6 +78,12 @@ class Trouble:
                 hit.mark()
                 found |= {key: _withhold(row, key) for key in keys}
         return list(found.values())
+
+    def _hits(self, exchange: Exchange, fault: str) -> Iterator[Hit]:
+        """The active faults of a kind that bite this request, one after the other."""
+        for row in self._rows(fault):
+            if hit := self._scene.hit(row, exchange):
+                yield hit
 
     def _rows(self, *faults: str) -> list[FaultRow]:
         return [row for row in self._scene.board.active() if row.fault in faults]
