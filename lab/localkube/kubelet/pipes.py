@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator, Callable
+
+
+def pipe_end(loop: asyncio.AbstractEventLoop, descriptor: int, mode: str) -> io.FileIO:
+    """What a transport is made of, so that the descriptor is closed once when the transport is.
+
+    asyncio closes the file. uvloop closes the descriptor and then the file: a second close, of a number
+    that by then may belong to another thread's new file.
+    """
+    closed_by_loop = type(loop).__module__.partition(".")[0] == "uvloop"
+    return io.FileIO(descriptor, mode, closefd=not closed_by_loop)
 
 
 class _Lines(asyncio.Protocol):
@@ -33,7 +44,7 @@ class OutputPipe:
         """Begin to read. Call after the process has its copy of the write end, which is closed here."""
         self.close_descriptor()
         loop = asyncio.get_running_loop()
-        handle = os.fdopen(self._read, "rb", 0)
+        handle = pipe_end(loop, self._read, "rb")
         self._transport, _ = await loop.connect_read_pipe(lambda: _Lines(self._take, self._closed), handle)
 
     def close_descriptor(self) -> None:
@@ -60,7 +71,7 @@ class OutputPipe:
 async def feed(descriptor: int, chunks: AsyncIterator[bytes]) -> None:
     """Write chunks to a pipe and close it at their end, or when nobody reads any more."""
     loop = asyncio.get_running_loop()
-    handle = os.fdopen(descriptor, "wb", 0)
+    handle = pipe_end(loop, descriptor, "wb")
     transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, handle)
     try:
         async for chunk in chunks:
