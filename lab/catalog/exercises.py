@@ -14,6 +14,7 @@ from lab.core.exercise import (
     Exercise,
     FaultStep,
     Group,
+    LabNeeds,
     ShadowThresholds,
     Span,
     Toil,
@@ -85,6 +86,7 @@ def load_exercise(folder: Path) -> Exercise:
         pass_points=written.pass_points,
         canary=canary,
         shadow=ShadowThresholds(**written.shadow.model_dump()),
+        lab=LabNeeds(**written.lab.model_dump()),
     )
 
 

@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from lab.core.audit import Mode
 from lab.core.exercise import ControlAction
+from lab.core.staffing import DEAR, MOST_WORKERS, PARTITIONS
 from lab.errors import ConfigError
 
 _ID = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -89,6 +90,13 @@ class WrittenShadow(_Written):
     min_earlier_lab_minutes: Annotated[float, Field(ge=-600, le=600)] | None = None
 
 
+class WrittenLab(_Written):
+    """What its labs are brought up with."""
+
+    workers: Annotated[int, Field(ge=PARTITIONS, le=MOST_WORKERS)] = PARTITIONS
+    starts: Literal["cheap", "dear"] = DEAR
+
+
 class WrittenExercise(_Written):
     """exercise.yaml."""
 
@@ -106,6 +114,7 @@ class WrittenExercise(_Written):
     pass_points: Annotated[float, Field(ge=0, le=100)] = 80.0
     canary: dict[str, Any] | None = None
     shadow: WrittenShadow = WrittenShadow()
+    lab: WrittenLab = WrittenLab()
 
 
 class WrittenEdit(_Written):

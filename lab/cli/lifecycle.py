@@ -13,13 +13,13 @@ from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
 from lab.core import interrupt
 from lab.core.audit import Mode
+from lab.core.staffing import CHEAP, DEAR, MOST_WORKERS, PARTITIONS
 from lab.engine import bringup
 from lab.engine import lab as labs
 from lab.engine.program import program_state
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.objects import name_of, namespace_of
-from lab.shop.settings import MOST_WORKERS, PARTITIONS
 
 PARTS = {
     "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop", "logstore": "shop",
@@ -69,13 +69,19 @@ def up(
             help="How many workers and partitions the shop has.",
         ),
     ] = PARTITIONS,
+    starts: Annotated[
+        str,
+        typer.Option("--starts", help="What a worker's start costs the database: dear or cheap."),
+    ] = DEAR,
     retain: Retain = False,
     json: Json = False,
 ) -> None:
     """Start a lab and return when every part of it is ready."""
     if toil not in ("recurring", "off"):
         raise UsageError(f"--toil is recurring or off, not {toil!r}")
-    settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers)
+    if starts not in (CHEAP, DEAR):
+        raise UsageError(f"--starts is {DEAR} or {CHEAP}, not {starts!r}")
+    settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers, starts)
     if settings.hour_seconds < SHORTEST_HOUR:
         raise UsageError(
             f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"

@@ -16,6 +16,7 @@ from typing import Any
 from lab.core.audit import Mode
 from lab.core.canary import CanaryPlan
 from lab.core.seed import stream
+from lab.core.staffing import DEAR, PARTITIONS
 
 
 class ControlAction(StrEnum):
@@ -116,6 +117,15 @@ class ShadowThresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class LabNeeds:
+    """What an exercise's labs are brought up with. workers: of the shop. starts: what a worker's start costs
+    the database, `dear` or `cheap`."""
+
+    workers: int = PARTITIONS
+    starts: str = DEAR
+
+
+@dataclass(frozen=True, slots=True)
 class Exercise:
     """One folder of exercises/. minutes: how long a candidate needs. pass_points: what the references reach
     at least, of 100. level: 1 (first) to 5. canary: its plan, None for the lab's own."""
@@ -133,6 +143,7 @@ class Exercise:
     pass_points: float = 80.0
     canary: CanaryPlan | None = None
     shadow: ShadowThresholds = ShadowThresholds()
+    lab: LabNeeds = LabNeeds()
 
     def group(self, identity: str) -> Group:
         """The group of that id. Raises KeyError."""

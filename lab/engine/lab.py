@@ -181,6 +181,10 @@ class Lab:
         """Prometheus' base URL."""
         return self.url("lab-system", "prometheus", 9090)
 
+    def cluster_log(self, lines: int) -> str:
+        """The last lines of the cluster's own log; empty when it said nothing."""
+        return provider_of(self.settings.provider).log_tail(self.directory, lines)
+
     def control(self) -> dict[str, str]:
         """Mode and kill switch as the gateway reads them."""
         return self.kube.config_map("lab-system", "automation-control")

@@ -45,6 +45,7 @@ def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, s
         "LAB_HOUR_SECONDS": f"{settings.hour_seconds:g}",
         "LAB_TOIL": settings.toil,
         "LAB_WORKERS": str(settings.workers),
+        "LAB_STARTS": settings.starts,
     }
     control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
     monitoring = {

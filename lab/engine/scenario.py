@@ -68,6 +68,9 @@ class Lab(Protocol):
     def set_kill_switch(self, on: bool, by: str, reason: str) -> None:
         """Engage or release the kill switch."""
 
+    def cluster_log(self, lines: int) -> str:
+        """The last lines of the cluster's own log."""
+
     def down(self) -> None:
         """Remove the lab and all that it left."""
 
@@ -96,8 +99,11 @@ def run_group(
     cancelled: threading.Event | None = None,
     on_progress: Progress = lambda group, step: None,
     clock: Clock | None = None,
+    failure_log: Path | None = None,
 ) -> Evidence:
     """Run one group on a fresh lab. The lab is gone afterwards, whatever happened.
+
+    failure_log: the file that keeps the end of the cluster's log when the lab failed in the middle.
 
     Raises LabError when the lab could not do its part, ConfigError for a broken workspace.
     """
@@ -108,6 +114,8 @@ def run_group(
         hour_seconds=hour_seconds,
         provider=provider,
         toil="off",
+        workers=exercise.lab.workers,
+        starts=exercise.lab.starts,
     )
     on_progress(group.id, "bringing a lab up")
     lab = bring_up(settings)
@@ -115,6 +123,12 @@ def run_group(
         stop = cancelled or threading.Event()
         run = _Run(lab, exercise, group, planned, seed, stop, on_progress, clock or SystemClock())
         return run.go(workspace)
+    except Cancelled:
+        raise
+    except Exception:
+        if failure_log is not None:
+            failure_log.write_text(lab.cluster_log(_LOG_LINES))
+        raise
     finally:
         lab.down()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.core.clock import TimeScale
-from lab.shop.settings import PARTITIONS
+from lab.core.staffing import DEAR, PARTITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class LabSettings:
     """name: the lab's folder. seed: chooses victims, names and times. hour_seconds: real length of a lab
     hour. toil: `recurring` (hangs at seeded times) or `off` (only what is injected). extras: optional parts
     that are started, separated by commas, such as `logstore` and `database-ops`.
-    workers: of the shop, each with a partition of its own."""
+    workers: of the shop, each with a partition of its own.
+    starts: what a worker's start costs the database, `dear` or `cheap` (see lab.shop.warming)."""
 
     name: str = "lab"
     seed: int = 1
@@ -22,6 +23,7 @@ class LabSettings:
     toil: str = "recurring"
     extras: str = ""
     workers: int = PARTITIONS
+    starts: str = DEAR
 
     @property
     def parts(self) -> frozenset[str]:

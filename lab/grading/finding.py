@@ -8,6 +8,9 @@ from typing import NoReturn
 ERROR_FILE = "error.json"
 """In a group's folder: why the lab could not bring its evidence."""
 
+CLUSTER_LOG = "cluster.log"
+"""Beside it: what the cluster had said by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -31,7 +31,7 @@ from lab.core.verdict import Grade
 from lab.engine.evidence import save
 from lab.engine.scenario import BringUp, Cancelled, Progress, run_group
 from lab.errors import ConfigError, LabError, UsageError
-from lab.grading.finding import ERROR_FILE
+from lab.grading.finding import CLUSTER_LOG, ERROR_FILE
 from lab.grading.judge import check_result, judge
 
 GRADE_FILE = "grade.json"
@@ -70,6 +70,7 @@ def grade(
     evidence = folder / EVIDENCE_FOLDER
 
     def one(group: Group, cancelled: threading.Event) -> None:
+        (evidence / group.id).mkdir()
         found = run_group(
             exercise,
             group,
@@ -81,6 +82,7 @@ def grade(
             name=f"grade-{os.getpid()}-{group.id}"[:80],
             cancelled=cancelled,
             on_progress=on_progress,
+            failure_log=evidence / group.id / CLUSTER_LOG,
         )
         save(replace(found, automation=automation.name), evidence / group.id)
 
@@ -117,7 +119,6 @@ def _discarded_when_interrupted(folder: Path) -> Iterator[None]:
 def _note(failures: Mapping[str, LabError], evidence: Path, on_progress: Progress) -> None:
     """Leave the lab's failures where the judge finds them."""
     for identity, error in failures.items():
-        (evidence / identity).mkdir(exist_ok=True)
         (evidence / identity / ERROR_FILE).write_text(
             json.dumps({"message": error.message, "hint": error.hint})
         )

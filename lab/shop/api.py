@@ -22,6 +22,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from lab.core.clock import Clock, SystemClock, rfc3339
+from lab.core.staffing import PARTITIONS
 from lab.metrics import catalogue
 from lab.metrics.metric import counter, histogram
 from lab.metrics.pod import run, serve
@@ -31,7 +32,7 @@ from lab.shop.dead_letters import DeadLetters
 from lab.shop.directives import ServiceDirectives
 from lab.shop.queue import QueueGauges
 from lab.shop.release import FAILING, Defect
-from lab.shop.settings import CONFIRMATION_WAIT_SECONDS, PARTITIONS, ShopSettings, partition_of
+from lab.shop.settings import CONFIRMATION_WAIT_SECONDS, ShopSettings, partition_of
 
 _PAYMENT_TIMEOUT = aiohttp.ClientTimeout(total=1.0)
 

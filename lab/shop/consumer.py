@@ -13,12 +13,12 @@ from typing import Any
 
 import psycopg
 
+from lab.core.staffing import PARTITIONS
 from lab.errors import LabError
 from lab.shop.condition import Slowness, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.lease import Lease
 from lab.shop.progress import Progress
-from lab.shop.settings import PARTITIONS
 from lab.shop.warming import Warming
 
 log = logging.getLogger("shop.consumer")

@@ -12,7 +12,8 @@ from typing import Any, LiteralString
 import psycopg
 
 from lab.core.clock import Clock
-from lab.shop.settings import PARTITIONS, shares
+from lab.core.staffing import PARTITIONS
+from lab.shop.settings import shares
 
 log = logging.getLogger("shop.database")
 _RETRY_SECONDS = 0.1

@@ -12,11 +12,11 @@ import threading
 import psycopg
 
 from lab.core.clock import Clock
+from lab.core.staffing import PARTITIONS
 from lab.shop.condition import Directive, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.leak import Leak
 from lab.shop.progress import Progress
-from lab.shop.settings import PARTITIONS
 
 log = logging.getLogger("shop.lease")
 LEASE_SECONDS = 3.0

@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry
 
 from lab.core.clock import Clock, SystemClock
 from lab.core.seed import stream
+from lab.core.staffing import PARTITIONS
 from lab.metrics import catalogue
 from lab.metrics.metric import counter, histogram
 from lab.metrics.pod import run, serve
-from lab.shop.settings import PARTITIONS, ShopSettings, partition_of, shares
+from lab.shop.settings import ShopSettings, partition_of, shares
 
 log = logging.getLogger("shop.load")
 _TIMEOUT = aiohttp.ClientTimeout(total=4.0)

@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lab.core.clock import TimeScale
+from lab.core.staffing import CHEAP, DEAR, PARTITIONS
 from lab.errors import ConfigError
 from lab.shop.release import Defect
 
-PARTITIONS = 8
 SHARES = (0.19, 0.18, 0.16, 0.15, 0.13, 0.10, 0.087, 0.003)
 """The part of all orders that each partition gets. The last one is nearly idle: a healthy look-alike."""
-
-MOST_WORKERS = 40
-"""The database has connections for so many: two for each worker, of 100."""
 
 CONFIRMATION_WAIT_SECONDS = 2.0
 """How long the api keeps a customer waiting for the confirmation before it answers 202."""
@@ -25,13 +22,14 @@ CONFIRMATION_WAIT_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class ShopSettings:
     """seed, scale: the lab's. pod: this pod's name. database_url: libpq URL, empty where none is needed.
-    workers: how many there are, and as many partitions.
+    workers: how many there are, and as many partitions. starts: CHEAP or DEAR.
     payments_url, api_url: bases without a slash at the end. orders_per_second: of the load generator.
     defect: what is wrong with this release of the api, if anything."""
 
     seed: int = 1
     scale: TimeScale = field(default_factory=TimeScale)
     workers: int = PARTITIONS
+    starts: str = DEAR
     pod: str = "local"
     database_url: str = ""
     payments_url: str = ""
@@ -42,10 +40,10 @@ class ShopSettings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> ShopSettings:
-        """Read LAB_SEED, LAB_HOUR_SECONDS, LAB_WORKERS, POD_NAME, DATABASE_URL, PAYMENTS_URL, API_URL,
-        ORDERS_PER_SECOND, PORT, RELEASE_DEFECT.
+        """Read LAB_SEED, LAB_HOUR_SECONDS, LAB_WORKERS, LAB_STARTS, POD_NAME, DATABASE_URL, PAYMENTS_URL,
+        API_URL, ORDERS_PER_SECOND, PORT, RELEASE_DEFECT.
 
-        Raises ConfigError naming every variable that is not a number.
+        Raises ConfigError naming every variable that is not valid.
         """
         problems: list[str] = []
 
@@ -64,6 +62,7 @@ class ShopSettings:
             seed=int(number("LAB_SEED", 1, 0)),
             scale=TimeScale(number("LAB_HOUR_SECONDS", 60.0, 0.001)),
             workers=int(number("LAB_WORKERS", PARTITIONS, PARTITIONS)),
+            starts=env.get("LAB_STARTS") or DEAR,
             pod=env.get("POD_NAME") or "local",
             database_url=env.get("DATABASE_URL", ""),
             payments_url=env.get("PAYMENTS_URL", "http://payments.shop.svc:8080").rstrip("/"),
@@ -72,6 +71,8 @@ class ShopSettings:
             port=int(number("PORT", 8080, 1)),
             defect=Defect.from_text(env.get("RELEASE_DEFECT", "")),
         )
+        if settings.starts not in (CHEAP, DEAR):
+            problems.append(f"LAB_STARTS is {CHEAP} or {DEAR}, not {settings.starts!r}")
         if problems:
             raise ConfigError("the pod's environment is not valid", problems)
         return settings

@@ -1,12 +1,13 @@
 """Filling a worker's price list, by a transaction that is dear on purpose: what makes a start expensive.
 
 The nightly job leaves opening prices. They are good for the shop's first seconds, so that a lab comes up
-quickly; after that, a price is what all changes since have made of it. Computing that for all products takes
-PostgreSQL some 0.2 s of one processor, in a snapshot (REPEATABLE READ), and the same transaction counts who
-has taken the list. A lock lets one be computed at a time, to spare the database. But the snapshot is taken
-before the wait for that lock, so whoever has waited while another one committed conflicts with it: the work
-was for nothing, and is done again. One start does not hurt. Of n at once, all but one fail in each round:
-n(n+1)/2 computations, one after the other, on any machine.
+quickly, and for ever where starts are to be cheap. After that, a price is what all changes since have made
+of it. Computing that for all products takes PostgreSQL some 0.2 s of one processor, in a snapshot
+(REPEATABLE READ), and the same transaction counts who has taken the list. A lock lets one be computed at a
+time, to spare the database. But the snapshot is taken before the wait for that lock, so whoever has waited
+while another one committed conflicts with it: the work was for nothing, and is done again. One start does
+not hurt. Of n at once, all but one fail in each round: n(n+1)/2 computations, one after the other, on any
+machine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import psycopg
 from prometheus_client import CollectorRegistry
 
+from lab.core.staffing import CHEAP, DEAR
 from lab.metrics import catalogue
 from lab.metrics.metric import counter, gauge
 from lab.shop.cache import PriceCache
@@ -30,7 +32,7 @@ _LONGEST_PAUSE_SECONDS = 0.1
 _LOCK = 7_206_155
 _OPENING = """
     SELECT product, opening_cents FROM shop.products
-    WHERE snapshot_at > clock_timestamp() - make_interval(secs => %s)
+    WHERE %s OR snapshot_at > clock_timestamp() - make_interval(secs => %s)
     ORDER BY opening_cents, product
 """
 _PRICES = """
@@ -53,10 +55,13 @@ _PRICES = """
 class Warming:
     """Fills one worker's cache, and counts how that went."""
 
-    def __init__(self, cache: PriceCache, registry: CollectorRegistry, chance: random.Random) -> None:
-        """chance: draws the pauses after a conflict."""
+    def __init__(
+        self, cache: PriceCache, registry: CollectorRegistry, chance: random.Random, starts: str = DEAR
+    ) -> None:
+        """chance: draws the pauses after a conflict. starts: CHEAP ones do with opening prices for ever."""
         self.cache = cache
         self._chance = chance
+        self._cheap = starts == CHEAP
         self._results = counter(catalogue.WORKER_WARMUPS, registry)
         for result in ("done", "conflict"):
             self._results.labels(result)
@@ -65,7 +70,7 @@ class Warming:
     def warm_up(self, connection: psycopg.Connection) -> bool:
         """Try once to fill the cache; False when another worker came in between. Raises psycopg.Error."""
         started = time.monotonic()
-        prices = connection.execute(_OPENING, (OPENING_SECONDS,)).fetchall()
+        prices = connection.execute(_OPENING, (self._cheap, OPENING_SECONDS)).fetchall()
         source = "opening"
         if not prices:
             source = "computed"

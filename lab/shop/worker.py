@@ -53,7 +53,8 @@ async def main() -> None:
     clock, registry = SystemClock(), CollectorRegistry()
     condition, progress = WorkerCondition(), Progress(registry, clock)
     lease = Lease(settings.database_url, settings.pod, condition, progress, clock, settings.workers)
-    warming = Warming(PriceCache(), registry, stream(settings.seed, "warming", settings.pod))
+    chance = stream(settings.seed, "warming", settings.pod)
+    warming = Warming(PriceCache(), registry, chance, settings.starts)
     consumer = Consumer(
         settings.database_url, settings.pod, lease, condition, progress, warming, settings.workers
     )

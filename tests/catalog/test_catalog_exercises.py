@@ -50,6 +50,16 @@ def test_stuck_workers_reads_as_written() -> None:
     assert not found.may_change("lab-system", "pods", "worker-abc-def")
 
 
+def test_what_its_labs_are_brought_up_with(copy: Path) -> None:
+    assert (LOADED.lab.workers, LOADED.lab.starts) == (8, "cheap")
+    change(copy, lab={"workers": 40})
+    assert (load_exercise(copy).lab.workers, load_exercise(copy).lab.starts) == (40, "dear")
+    change(copy, lab={"workers": 41, "starts": "free"})
+    with pytest.raises(ConfigError) as caught:
+        load_exercise(copy)
+    assert len(caught.value.problems) == 2
+
+
 def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         exercise("stuk-worker")

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from shop_pods import Pods, until
 
 from lab.core.fault_plan import Plan
+from lab.core.staffing import CHEAP
 from lab.engine import bringup
 from lab.engine.clients import wait_until
 from lab.engine.lab import Lab
@@ -73,6 +74,9 @@ async def test_prices_are_those_of_the_opening_and_later_follow_the_changes(
         database.execute("UPDATE shop.price_changes SET factor = 2 WHERE number = 80")
         assert warming.warm_up(database)
         assert cache.product(18_000) == product
+        cheap = Warming(PriceCache(), CollectorRegistry(), random.Random(1), CHEAP)
+        assert cheap.warm_up(database)
+        assert cheap.cache.product(9000) == product  # opening prices, however old
     cache.drop()
     assert (cache.warm, cache.product(9000)) == (False, None)
 

@@ -1,6 +1,9 @@
 """A graded run whose lab does not come up, and one on a whole lab."""
 
+import contextlib
 import functools
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 
 from lab.catalog import exercise
 from lab.core.verdict import Verdict
+from lab.engine.lab import Lab
 from lab.engine.scenario import Cancelled
 from lab.engine.settings import LabSettings
 from lab.errors import ConfigError, NotReadyError, UsageError
@@ -72,6 +76,28 @@ def test_interrupted_run_leaves_no_folder(interrupt: BaseException, tmp_path: Pa
     with pytest.raises(type(interrupt)):
         grade(STUCK, PYTHON, bring_up=no_lab, seed=1, results=tmp_path, on_progress=judged)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_lab_that_dies_in_the_middle_leaves_its_log_and_costs_nobody_points(tmp_path: Path) -> None:
+    from lab.engine.bringup import bring_up
+
+    labs: list[Lab] = []
+
+    def up(settings: LabSettings) -> Lab:
+        labs.append(bring_up(settings, throw_away=True))
+        return labs[0]
+
+    def kill(group: str, step: str) -> None:
+        if step.startswith("lab minute") and labs[0].directory.exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(labs[0].cluster.details["pid"]), signal.SIGKILL)
+
+    found = grade(STUCK, PYTHON, bring_up=up, seed=1, only=["shadow"], results=tmp_path, on_progress=kill)
+    judged = {c.verdict for c in found.checks if c.id.startswith("shadow.")}
+    assert judged == {Verdict.ERROR}
+    assert (tmp_path / found.run / "evidence" / "shadow" / "cluster.log").is_file()
+    assert not labs[0].directory.exists()
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from shop_pods import Pods, until
 
 from lab.core.clock import SystemClock
 from lab.core.seed import stream
+from lab.core.staffing import PARTITIONS
 from lab.errors import ConfigError
 from lab.shop.condition import Directive, Slowness, WorkerCondition
 from lab.shop.database import connect
@@ -21,7 +22,7 @@ from lab.shop.lease import Lease
 from lab.shop.load import arrivals, customers
 from lab.shop.payments import latency
 from lab.shop.progress import Progress
-from lab.shop.settings import PARTITIONS, SHARES, ShopSettings, partition_of
+from lab.shop.settings import SHARES, ShopSettings, partition_of
 
 
 def test_the_environment_is_read_with_defaults() -> None:

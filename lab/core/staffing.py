@@ -1,0 +1,15 @@
+"""How many workers the shop has, and what the start of one costs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PARTITIONS = 8
+"""Of the queue, and as many workers, unless a lab asks for more."""
+
+MOST_WORKERS = 40
+"""The database has connections for so many: two for each worker, of 100."""
+
+CHEAP: Final = "cheap"
+DEAR: Final = "dear"
+"""What a worker's start costs: nothing, or a price list that PostgreSQL computes (see lab.shop.warming)."""
