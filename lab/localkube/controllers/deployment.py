@@ -17,6 +17,7 @@ from lab.localkube.controllers.base import (
     key_of,
     owner_reference,
 )
+from lab.localkube.controllers.claiming import claim
 from lab.localkube.controllers.deployment_status import (
     calculate,
     complete,
@@ -85,19 +86,7 @@ class DeploymentController(Controller):
 
     def _claim(self, owner: KubeObject) -> list[KubeObject]:
         """Its ReplicaSets, oldest first, after adopting orphans and releasing strangers."""
-        namespace, selector, uid = namespace_of(owner), owner["spec"]["selector"], owner["metadata"]["uid"]
-        mine = []
-        for each in self.cache.controlled("replicasets.apps", namespace, uid):
-            if matches(selector, labels_of(each)):
-                mine.append(each)
-            elif not deleting(owner):
-                rest = [ref for ref in each["metadata"]["ownerReferences"] if ref.get("uid") != uid]
-                self.patch(REPLICASETS, each, {"metadata": {"ownerReferences": rest or None}})
-        if not deleting(owner):
-            for each in self.cache.controlled("replicasets.apps", namespace, ""):
-                if matches(selector, labels_of(each)) and not deleting(each):
-                    references = [owner_reference(DEPLOYMENTS, owner)]
-                    mine.append(self.patch(REPLICASETS, each, {"metadata": {"ownerReferences": references}}))
+        mine = claim(self, REPLICASETS, DEPLOYMENTS, owner)
         return sorted(
             mine, key=lambda each: (each["metadata"]["creationTimestamp"], rollout.revision_of(each))
         )

@@ -11,7 +11,7 @@ from lab.core.clock import Clock
 from lab.kube.resources import Resource
 from lab.kube.status import StatusError
 from lab.localkube.controllers.accounts import AccountController
-from lab.localkube.controllers.base import ANY, Context, Controller
+from lab.localkube.controllers.base import ANY, NODE_GRACE, Context, Controller
 from lab.localkube.controllers.cache import Cache, collection
 from lab.localkube.controllers.cronjob import CronJobController
 from lab.localkube.controllers.deployment import DeploymentController
@@ -23,6 +23,7 @@ from lab.localkube.controllers.namespaces import NamespaceController
 from lab.localkube.controllers.nodes import NodeLifecycle, TaintEviction
 from lab.localkube.controllers.replicaset import ReplicaSetController
 from lab.localkube.controllers.scheduler import Scheduler
+from lab.localkube.controllers.statefulset import StatefulSetController
 from lab.localkube.controllers.sweep import EventSweeper, PodSweeper
 from lab.localkube.protocols import Registry, WatchEvent
 
@@ -34,6 +35,7 @@ STANDARD: tuple[Factory, ...] = (
     Scheduler,
     ReplicaSetController,
     DeploymentController,
+    StatefulSetController,
     JobController,
     CronJobController,
     EndpointsController,
@@ -51,6 +53,7 @@ class Controllers:
     """The control loops of a cluster.
 
     ca_pem: the certificate authority that `kube-root-ca.crt` in each namespace carries.
+    node_grace: seconds without a renewed lease after which a node counts as lost.
     factories: which controllers; all of them by default.
     """
 
@@ -60,11 +63,12 @@ class Controllers:
         *,
         clock: Clock,
         ca_pem: str = "",
+        node_grace: float = NODE_GRACE,
         factories: Sequence[Factory] | None = None,
     ) -> None:
         self._registry = registry
         self._cache = Cache()
-        context = Context(registry=registry, cache=self._cache, clock=clock)
+        context = Context(registry=registry, cache=self._cache, clock=clock, node_grace=node_grace)
         self._controllers = [make(context) for make in (STANDARD if factories is None else factories)]
         if factories is None:
             self._controllers.append(AccountController(context, ca_pem=ca_pem))

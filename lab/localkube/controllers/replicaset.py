@@ -18,9 +18,9 @@ from lab.localkube.controllers.base import (
     deleting,
     find_condition,
     key_of,
-    owner_reference,
     with_condition,
 )
+from lab.localkube.controllers.claiming import claim
 from lab.localkube.controllers.pods import PODS
 from lab.localkube.controllers.queue import Key
 from lab.localkube.controllers.selectors import matches
@@ -54,34 +54,12 @@ class ReplicaSetController(Controller):
         replica_set = self.cache.get("replicasets.apps", *key)
         if replica_set is None:
             return None
-        claimed = self._claim(replica_set)
+        claimed = claim(self, PODS, REPLICASETS, replica_set, adoptable=podfacts.active)
         alive = [pod for pod in claimed if podfacts.active(pod)]
         failure, more = "", False
         if not deleting(replica_set):
             failure, more = self._scale(replica_set, alive)
         return self._settle(key, failure, more)
-
-    def _claim(self, owner: KubeObject) -> list[KubeObject]:
-        """The pods it owns, after adopting matching orphans and releasing those that no longer match."""
-        namespace, selector = namespace_of(owner), owner["spec"]["selector"]
-        uid = owner["metadata"]["uid"]
-        mine = []
-        for pod in self.cache.controlled("pods", namespace, uid):
-            if matches(selector, labels_of(pod)):
-                mine.append(pod)
-            elif not deleting(owner):
-                rest = [ref for ref in pod["metadata"]["ownerReferences"] if ref.get("uid") != uid]
-                self.patch(PODS, pod, {"metadata": {"ownerReferences": rest or None}})
-        if deleting(owner):
-            return mine
-        for pod in self.cache.controlled("pods", namespace, ""):
-            if podfacts.active(pod) and matches(selector, labels_of(pod)):
-                references = [
-                    *(pod["metadata"].get("ownerReferences") or ()),
-                    owner_reference(REPLICASETS, owner),
-                ]
-                mine.append(self.patch(PODS, pod, {"metadata": {"ownerReferences": references}}))
-        return mine
 
     def _scale(self, owner: KubeObject, alive: list[KubeObject]) -> tuple[str, bool]:
         """Create or delete up to a batch of pods; the reason of a failure, and whether more is to do."""
