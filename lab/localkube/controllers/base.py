@@ -22,6 +22,8 @@ from lab.localkube.protocols import DeleteOptions, Registry, WatchEvent
 MERGE_PATCH = "application/merge-patch+json"
 ANY = "*"
 """In `Controller.listens`: every resource."""
+NODE_GRACE = 40.0
+"""Upstream's node-monitor-grace-period, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Context:
     registry: Registry
     cache: Cache
     clock: Clock
+    node_grace: float = NODE_GRACE
+    """Seconds without a renewed lease after which a node counts as lost."""
 
 
 class Controller(ABC):

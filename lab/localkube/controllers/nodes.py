@@ -1,5 +1,8 @@
 """Turns node conditions and cordons into taints, stale heartbeats into Unknown, and NoExecute into evictions.
 
+    lease not renewed ─► conditions Unknown ─► taints ─► pods deleted after their tolerationSeconds
+                                           └► pods Ready=False
+
 Source: pkg/controller/nodelifecycle, pkg/controller/tainteviction.
 """
 
@@ -12,7 +15,15 @@ from typing import Any
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource, builtin
 from lab.localkube.controllers import fit
-from lab.localkube.controllers.base import Controller, deleting, find_condition, seconds_since, stamp
+from lab.localkube.controllers.base import (
+    Context,
+    Controller,
+    deleting,
+    find_condition,
+    seconds_since,
+    stamp,
+    with_condition,
+)
 from lab.localkube.controllers.pods import PODS
 from lab.localkube.controllers.queue import Key
 from lab.localkube.protocols import WatchEvent
@@ -20,8 +31,8 @@ from lab.localkube.protocols import WatchEvent
 NODES = builtin("Node")
 LEASES = "leases.coordination.k8s.io"
 LEASE_NAMESPACE = "kube-node-lease"
-GRACE = 40.0
-"""Seconds without a renewed lease after which a node counts as lost."""
+LEASED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+"""Conditions that only the kubelet can know."""
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
@@ -30,14 +41,24 @@ PRESSURE = {
     "DiskPressure": "node.kubernetes.io/disk-pressure",
     "PIDPressure": "node.kubernetes.io/pid-pressure",
 }
+DISRUPTED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "DeletionByTaintManager",
+    "message": "Taint manager: deleting due to NoExecute taint",
+}
 OURS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURE.values()})
 
 
 class NodeLifecycle(Controller):
-    """Node → taints; a node without heartbeat → Ready Unknown."""
+    """Node → taints; a node without heartbeat → conditions Unknown; its pods → Ready False."""
 
     name = "node-controller"
     listens = frozenset({"nodes", LEASES})
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._grace = context.node_grace
 
     def keys(self, resource: Resource, event: WatchEvent) -> Iterable[Key]:
         if resource.plural == "nodes":
@@ -52,6 +73,8 @@ class NodeLifecycle(Controller):
             return None
         wait = self._heartbeat(node)
         node = self.cache.get("nodes", *key) or node
+        if (find_condition(node, "Ready") or {}).get("status", "True") != "True":
+            self._mark_pods(name_of(node))
         present = node["spec"].get("taints") or []
         wanted = [taint for taint in present if taint.get("key") not in OURS]
         for taint in _wanted(node):
@@ -70,14 +93,14 @@ class NodeLifecycle(Controller):
         renewed = (lease or {}).get("spec", {}).get("renewTime")
         if not renewed:
             return None
-        left = GRACE - seconds_since(self.now(), renewed)
+        left = self._grace - seconds_since(self.now(), renewed)
         if left > 0:
             return left + 0.5
         ready = find_condition(node, "Ready")
         if ready and ready.get("status") != "Unknown":
             status = copy.deepcopy(node["status"])
             for condition in status["conditions"]:
-                if condition["type"] == "Ready":
+                if condition["type"] in LEASED and condition["status"] != "Unknown":
                     condition |= {
                         "status": "Unknown",
                         "reason": "NodeStatusUnknown",
@@ -88,7 +111,19 @@ class NodeLifecycle(Controller):
             self.events.event(
                 node, "Normal", "NodeNotReady", f"Node {name_of(node)} status is now: NodeNotReady"
             )
-        return GRACE
+        return self._grace
+
+    def _mark_pods(self, node: str) -> None:
+        """Nobody can say any more that the pods of such a node are ready."""
+        for pod in self.cache.all("pods"):
+            ready = find_condition(pod, "Ready")
+            if pod["spec"].get("nodeName") != node or ready is None or ready["status"] == "False":
+                continue
+            status = dict(pod["status"])
+            changed = ready | {"status": "False", "lastTransitionTime": self.timestamp()}
+            status["conditions"] = with_condition(status["conditions"], changed)
+            self.write_status(PODS, pod, status)
+            self.events.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
 
 def _wanted(node: KubeObject) -> Iterable[dict[str, Any]]:
@@ -141,8 +176,12 @@ class TaintEviction(Controller):
         wait = self._patience(pod, node)
         if wait is None or wait > 0:
             return wait
-        message = f"Taint manager deletes pod {'/'.join(key)}"
+        message = f"Marking for deletion Pod {'/'.join(key)}"
         self.events.event(pod, "Normal", "TaintManagerEviction", message)
+        condition = DISRUPTED | {"lastTransitionTime": self.timestamp()}
+        status = dict(pod.get("status") or {})
+        status["conditions"] = with_condition(status.get("conditions") or (), condition)
+        self.write_status(PODS, pod, status)
         self.delete(PODS, pod, policy=None)
         return None
 

@@ -1,6 +1,6 @@
-"""The admission plugins that every cluster runs: ServiceAccount and Priority.
+"""The admission plugins that every cluster runs: ServiceAccount, Priority and DefaultTolerationSeconds.
 
-Source: k8s.io/kubernetes/plugin/pkg/admission/{serviceaccount,priority}.
+Source: k8s.io/kubernetes/plugin/pkg/admission/{serviceaccount,priority,defaulttolerationseconds}.
 """
 
 from __future__ import annotations
@@ -9,7 +9,11 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource, builtin
 from lab.kube.status import forbidden
 from lab.localkube.registry.core import Core
-from lab.localkube.registry.defaults.pods import mount_service_account, quality_of_service
+from lab.localkube.registry.defaults.pods import (
+    default_tolerations,
+    mount_service_account,
+    quality_of_service,
+)
 from lab.localkube.registry.names import generate_name
 from lab.localkube.registry.served import PODS
 
@@ -22,6 +26,7 @@ def admit(core: Core, resource: Resource, obj: KubeObject) -> None:
     """Complete a new object as admission does, in place. Raises StatusError 403."""
     if resource.key != PODS.key:
         return
+    default_tolerations(obj["spec"], core.toleration_seconds)
     _priority(core, obj)
     _service_account(core, obj)
     if (obj.get("spec") or {}).get("containers"):
@@ -29,6 +34,12 @@ def admit(core: Core, resource: Resource, obj: KubeObject) -> None:
             obj["status"]["qosClass"] = quality_of_service(obj["spec"])
         except ValueError:
             return  # an unreadable quantity: validation reports it
+
+
+def admit_update(core: Core, resource: Resource, obj: KubeObject) -> None:
+    """Complete a changed object as admission does, in place."""
+    if resource.key == PODS.key:
+        default_tolerations(obj["spec"], core.toleration_seconds)
 
 
 def _priority(core: Core, pod: KubeObject) -> None:

@@ -21,11 +21,19 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 class Core:
     """Shared by the reading, writing and deleting halves of the registry."""
 
-    def __init__(self, store: Store, clock: Clock, addresses: AddressBook, chance: random.Random) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        addresses: AddressBook,
+        chance: random.Random,
+        toleration_seconds: int,
+    ) -> None:
         self.store = store
         self.clock = clock
         self.addresses = addresses
         self.chance = chance
+        self.toleration_seconds = toleration_seconds
         self.policies = Policies(store)
 
     def now(self) -> datetime:

@@ -46,6 +46,8 @@ from lab.localkube.store.store import Change, CompactedError, Store
 
 _WRITE = WriteOptions()
 _DELETE = DeleteOptions()
+TOLERATION_SECONDS = 300
+"""How long a pod stays on a lost node, upstream's default."""
 INITIAL_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -276,17 +278,24 @@ class LocalRegistry:
 
 
 def open_registry(
-    path: Path, *, clock: Clock, service_range: Iterable[str], chance: random.Random | None = None
+    path: Path,
+    *,
+    clock: Clock,
+    service_range: Iterable[str],
+    chance: random.Random | None = None,
+    toleration_seconds: int = TOLERATION_SECONDS,
 ) -> LocalRegistry:
     """Open or create the registry in a directory.
 
     `service_range` holds the addresses for cluster IPs, in the order in which they are given out; `chance`
-    makes uids and generated names (the system's generator by default).
+    makes uids and generated names (the system's generator by default); `toleration_seconds` is how long a pod
+    that does not say stays on a lost node.
     Raises lab.errors.ProviderError when another process has the directory open.
     """
     store = Store(path)
     addresses = AddressBook(service_range, store.values(SERVICES.key))
-    registry = LocalRegistry(Core(store, clock, addresses, chance or random.SystemRandom()))
+    core = Core(store, clock, addresses, chance or random.SystemRandom(), toleration_seconds)
+    registry = LocalRegistry(core)
     if not store.count(NAMESPACES.key):
         for name in INITIAL_NAMESPACES:
             registry.create(NAMESPACES, "", {"metadata": {"name": name}})

@@ -27,7 +27,7 @@ from lab.kube.status import (
 )
 from lab.localkube.protocols import AdmissionRequest, WriteOptions
 from lab.localkube.registry import strategy
-from lab.localkube.registry.admission import admit
+from lab.localkube.registry.admission import admit, admit_update
 from lab.localkube.registry.applying import apply_intent
 from lab.localkube.registry.core import Core
 from lab.localkube.registry.decoding import conform, strict_error, thaw
@@ -243,6 +243,7 @@ class Writer:
         self._own_metadata(old, new)
         if not subresource:
             apply_defaults(resource.key, new)
+            admit_update(self._core, resource, new)
             if resource.key == SERVICES.key:
                 self._core.addresses.assign(new, old)
             strategy.carry_over(resource, old, new)

@@ -29,10 +29,15 @@ async def test_silent_node_becomes_unknown_and_loses_its_pods(timed: tuple[Clust
     taints = {(t["key"], t["effect"]) for t in cluster.get("Node", "node-1")["spec"]["taints"]}
     assert ("node.kubernetes.io/unreachable", "NoExecute") in taints
     before = cluster.list("Pod")[0]["metadata"]["name"]
+    assert condition(cluster.get("Pod", before), "Ready")["status"] == "False"
+    assert "Node is not ready" in cluster.messages("NodeNotReady")
     await clock.advance(cluster, 200, step=20)
     assert not cluster.gone("Pod", before)
+    cluster.linger = True
     await clock.advance(cluster, 140, step=20)
-    assert cluster.gone("Pod", before)
+    left = cluster.get("Pod", before)
+    assert left["metadata"]["deletionTimestamp"]
+    assert condition(left, "DisruptionTarget")["reason"] == "DeletionByTaintManager"
     assert "TaintManagerEviction" in cluster.reasons(before)
 
 

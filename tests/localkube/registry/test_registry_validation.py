@@ -1,6 +1,7 @@
 """Defaults, validation, immutable fields, addresses."""
 
 import base64
+import contextlib
 
 import pytest
 from registry_manifests import (
@@ -22,6 +23,7 @@ from registry_manifests import (
 from lab.kube.resources import builtin
 from lab.kube.status import StatusError
 from lab.localkube.protocols import WriteOptions
+from lab.localkube.registry.registry import open_registry
 
 MERGE = "application/merge-patch+json"
 CRON_JOBS = builtin("cronjobs")
@@ -101,6 +103,17 @@ def test_pods_get_a_service_account_and_its_token(registry) -> None:
     with pytest.raises(StatusError, match='serviceaccount "robot" not found') as caught:
         registry.create(PODS, "default", pod("r", serviceAccountName="robot"))
     assert caught.value.code == 403
+
+
+def test_how_long_pods_stay_on_a_lost_node_is_the_clusters_choice(tmp_path, clock) -> None:
+    registry = open_registry(tmp_path / "other", clock=clock, service_range=[], toleration_seconds=5)
+    with contextlib.closing(registry):
+        own = {"key": "node.kubernetes.io/not-ready", "effect": "NoExecute", "tolerationSeconds": 7}
+        own["operator"] = "Exists"
+        made = registry.create(PODS, "default", pod(tolerations=[own]))
+        assert [each["tolerationSeconds"] for each in made["spec"]["tolerations"]] == [7, 5]
+        without = made | {"spec": made["spec"] | {"tolerations": [own]}}
+        assert registry.update(PODS, "default", "p", without)["spec"] == made["spec"]
 
 
 def test_other_defaults(registry) -> None:

@@ -13,7 +13,6 @@ from lab.kube.quantity import format_quantity, parse_quantity
 
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_SECONDS = 3607
-_TOLERATION_SECONDS = 300
 
 
 def default_pod_spec(spec: KubeObject) -> None:
@@ -49,7 +48,6 @@ def default_pod(obj: KubeObject) -> None:
         limits = resources.get("limits")
         if limits:
             resources["requests"] = {**limits, **(resources.get("requests") or {})}
-    _default_tolerations(spec)
 
 
 def mount_service_account(obj: KubeObject, suffix: str) -> None:
@@ -103,7 +101,8 @@ def _compute(resources: KubeObject | None) -> dict[str, Any]:
     return {name: amount for name, amount in amounts.items() if name in ("cpu", "memory") and amount}
 
 
-def _default_tolerations(spec: KubeObject) -> None:
+def default_tolerations(spec: KubeObject, seconds: int) -> None:
+    """Let a pod stay so many seconds on a node that is lost, unless it says otherwise, in place."""
     tolerations = spec.setdefault("tolerations", [])
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         if not any(
@@ -115,7 +114,7 @@ def _default_tolerations(spec: KubeObject) -> None:
                     "effect": "NoExecute",
                     "key": key,
                     "operator": "Exists",
-                    "tolerationSeconds": _TOLERATION_SECONDS,
+                    "tolerationSeconds": seconds,
                 }
             )
 
