@@ -30,6 +30,7 @@ from lab.localkube.kubelet.heartbeat import Heartbeat, node_capacity
 from lab.localkube.kubelet.ledger import ProcessLedger
 from lab.localkube.kubelet.logs import LogQuery, stream
 from lab.localkube.kubelet.pod import PODS, PodWorker
+from lab.localkube.kubelet.storage import STORAGE_SECONDS, LocalStorage
 from lab.localkube.kubelet.usage import Usage
 from lab.localkube.kubelet.volumes import ApiAccess
 from lab.localkube.protocols import Registry, WatchEvent
@@ -50,7 +51,8 @@ class Kubelet:
     data_dir: pods' files, and what is needed to clean up after a crash. block: the n of 127.n.0.0/16.
     images: the images, or the path of their file (None: the one that comes with the lab). issue_token:
     (namespace, ServiceAccount, pod) -> bearer token. api_server: the URL that pods use. backoff_max: the
-    longest delay between restarts, in seconds; the other delays scale with it.
+    longest delay between restarts, in seconds; the other delays scale with it. storage_seconds: how often
+    limits of local storage are looked at.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Kubelet:
         api_server: str,
         ca_file: Path,
         backoff_max: float = UPSTREAM_CAP,
+        storage_seconds: float = STORAGE_SECONDS,
     ) -> None:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         address = urlsplit(api_server)
@@ -90,6 +93,7 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._finished: set[str] = set()
+        self._storage = LocalStorage(clock, lambda: list(self._workers.values()), storage_seconds)
 
     async def run(self) -> None:
         """Be a node until cancelled; then the processes of all pods end, and their objects stay."""
@@ -100,6 +104,7 @@ class Kubelet:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._heartbeat.run())
                 group.create_task(self._watch_limits())
+                group.create_task(self._storage.run())
                 group.create_task(self._renew_tokens())
                 group.create_task(self._follow_pods())
         finally:

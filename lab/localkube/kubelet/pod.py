@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 PODS = builtin("Pod")
 FORCED_GRACE = 1.0
 """Seconds that the processes of a pod get which is gone from the API already."""
+EVICTION_GRACE = 1.0
+"""Seconds that the processes of an evicted pod get, as upstream's."""
 RETRY_SECONDS = 1.0
 """Pause before a write is tried again that the API refused, as an admission policy may."""
 
@@ -44,6 +46,8 @@ class PodWorker:
         self._grace = FORCED_GRACE
         self._moved = asyncio.Event()
         self._vanished = asyncio.Event()
+        self._evicted = asyncio.Event()
+        self._eviction = ""
         self._retry: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         spec, status = pod["spec"], pod.get("status") or {}
@@ -67,6 +71,16 @@ class PodWorker:
         """The newest object seen."""
         return self.context.pod
 
+    @property
+    def active(self) -> bool:
+        """Whether it runs, or begins to, and nobody has asked it to end."""
+        return not (self._facts.phase or self._stop.is_set() or self._evicted.is_set())
+
+    def evict(self, message: str) -> None:
+        """Stop it and let it have failed, for the reason that the message says."""
+        self._eviction = message
+        self._evicted.set()
+
     def update(self, pod: KubeObject) -> None:
         """Take a newer object; a deletion mark stops the pod."""
         self.context.pod = self._volumes.pod = pod
@@ -81,7 +95,7 @@ class PodWorker:
 
     def refresh(self, *, renew_token: bool = False) -> None:
         """Bring volumes up to date after a ConfigMap or Secret changed, and wake who waits for one."""
-        if self._facts.network_ready and not self._stop.is_set():
+        if self._facts.network_ready and self.active:
             try:
                 self._volumes.sync(renew_token=renew_token)
             except (MissingReference, StatusError, OSError) as error:
@@ -102,9 +116,10 @@ class PodWorker:
         living = asyncio.create_task(self._live()) if not self._facts.phase else None
         try:
             if living:
-                await first_of(self._node.clock, self._time_left(), living, self._stop.wait())
+                waits = (living, self._stop.wait(), self._evicted.wait())
+                await first_of(self._node.clock, self._time_left(), *waits)
                 if not living.done() and not self._stop.is_set():
-                    await self._deadline_exceeded(living)
+                    await (self._evict(living) if self._evicted.is_set() else self._deadline_exceeded(living))
                 if living.done() and not living.cancelled() and living.exception():
                     log.error("pod %s", self.context.title, exc_info=living.exception())
                 if not self._stop.is_set():
@@ -197,6 +212,17 @@ class PodWorker:
             worker.request_stop(grace)
         await end(living)
         await self._ended(self.containers)
+
+    async def _evict(self, living: asyncio.Task[None]) -> None:
+        """The phase comes last: what counts pods makes a new one only when this one has ended."""
+        self.context.event("Warning", "Evicted", self._eviction)
+        for worker in self.containers.values():
+            worker.request_stop(EVICTION_GRACE)
+        await end(living)
+        await self._ended(self.containers)
+        self._facts.phase, self._facts.reason, self._facts.message = "Failed", "Evicted", self._eviction
+        self._changed()
+        await asyncio.to_thread(shutil.rmtree, self.context.directory / "volumes", True)
 
     async def _terminate(self, living: asyncio.Task[None] | None) -> None:
         """Main containers together, then sidecars, the last started first."""

@@ -69,6 +69,7 @@ class Bench:
             api_server=f"https://127.{self.block}.0.1:6443",
             ca_file=ca,
             backoff_max=self.backoff_max,
+            storage_seconds=0.1,
         )
 
     def _image_map(self) -> Path:

@@ -89,6 +89,9 @@ def _check_volumes(volumes: Collection[KubeObject], path: str, causes: Causes) -
         sources = [field for field in volume if field != "name"]
         for extra in sources[1:]:
             causes.forbidden(f"{at}.{extra}", "may not specify more than 1 volume type")
+        size = (volume.get("emptyDir") or {}).get("sizeLimit")
+        if size is not None:
+            check_quantity(size, f"{at}.emptyDir.sizeLimit", causes)
     return names
 
 
