@@ -92,6 +92,20 @@ def repelled(pod: KubeObject, node: KubeObject) -> str:
     return ""
 
 
+def shunned(pod: KubeObject, node: KubeObject) -> int:
+    """How many of the node's PreferNoSchedule taints the pod does not bear."""
+    tolerations = pod["spec"].get("tolerations") or ()
+    soft = (t for t in node["spec"].get("taints") or () if t.get("effect") == "PreferNoSchedule")
+    return sum(not tolerates(tolerations, taint) for taint in soft)
+
+
+def preference(pod: KubeObject, node: KubeObject) -> int:
+    """The sum of the weights of the pod's preferred node affinity terms that the node matches."""
+    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    terms = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    return sum(int(each["weight"]) for each in terms if _term(each.get("preference") or {}, node))
+
+
 def mismatched(pod: KubeObject, node: KubeObject) -> str:
     """The reason why nodeSelector, nodeName or node affinity exclude the node."""
     labels = labels_of(node)

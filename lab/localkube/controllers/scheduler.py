@@ -1,11 +1,14 @@
-"""Binds pods to nodes: what fits, on the node with the most room left. Source: pkg/scheduler."""
+"""Binds pods to nodes: of those that fit, the one the pod prefers, away from its like, with the most room.
+
+Source: pkg/scheduler.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
+from lab.kube.objects import KubeObject, controller_of, labels_of, name_of, namespace_of
 from lab.kube.quantity import parse_quantity
 from lab.kube.resources import Resource
 from lab.localkube.controllers import fit
@@ -35,8 +38,10 @@ class Scheduler(Controller):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._placed: dict[Key, tuple[str, dict[str, float]]] = {}
+        self._placed: dict[Key, tuple[str, dict[str, float], str]] = {}
         self._used: dict[str, dict[str, float]] = defaultdict(dict)
+        self._alike: Counter[tuple[str, str]] = Counter()
+        """How many pods of a controller (by uid) are on a node."""
         self._waiting: set[Key] = set()
 
     def keys(self, resource: Resource, event: WatchEvent) -> Iterable[Key]:
@@ -61,10 +66,12 @@ class Scheduler(Controller):
             used = self._used[placed[0]]
             for name, amount in placed[1].items():
                 used[name] -= amount
+            self._alike[placed[0], placed[2]] -= 1
             del self._placed[key]
         if node and pod is not None:
             wanted = fit.requests_of(pod)
-            self._placed[key] = (node, wanted)
+            self._placed[key] = (node, wanted, _owner(pod))
+            self._alike[node, _owner(pod)] += 1
             for name, amount in wanted.items():
                 self._used[node][name] = self._used[node].get(name, 0.0) + amount
         return placed is not None
@@ -90,7 +97,7 @@ class Scheduler(Controller):
         return None
 
     def _choose(self, pod: KubeObject) -> tuple[KubeObject | None, Counter[str]]:
-        """The node with the most room, or None and how many nodes were refused for which reasons."""
+        """The best node, or None and how many nodes were refused for which reasons."""
         wanted = fit.requests_of(pod)
         reasons: Counter[str] = Counter()
         fitting = []
@@ -100,8 +107,20 @@ class Scheduler(Controller):
             reasons.update(lacking)
             if not lacking and not deleting(node):
                 fitting.append(node)
-        chosen = min(fitting, key=lambda node: (self._load(node), name_of(node)), default=None)
-        return chosen, reasons
+        if len(fitting) < 2:
+            return (fitting[0] if fitting else None), reasons
+        return min(fitting, key=lambda node: self._rank(pod, node)), reasons
+
+    def _rank(self, pod: KubeObject, node: KubeObject) -> tuple[float, float, int, float, str]:
+        """The lowest is the best. Upstream adds up weights; here the first that differs decides."""
+        owner = _owner(pod)
+        return (
+            fit.shunned(pod, node),
+            -fit.preference(pod, node),
+            self._alike[name_of(node), owner] if owner else 0,
+            self._load(node),
+            name_of(node),
+        )
 
     def _load(self, node: KubeObject) -> float:
         """How full a node is: the mean used share of processor, memory and pods."""
@@ -136,6 +155,11 @@ class Scheduler(Controller):
         status["conditions"] = with_condition(status.get("conditions") or (), condition)
         current = self.cache.get("pods", namespace_of(pod), name_of(pod)) or pod
         return self.write_status(PODS, current, status)
+
+
+def _owner(pod: KubeObject) -> str:
+    """The uid of its controller, or an empty string."""
+    return str((controller_of(pod) or {}).get("uid") or "")
 
 
 def _offer(node: KubeObject) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from controllers_cluster import Cluster, add_node, condition
+from controllers_cluster import Cluster, add_node, condition, deployment
 
 from lab.kube.objects import KubeObject
 from lab.localkube.controllers import fit
@@ -83,6 +83,31 @@ async def test_spreads_by_load(cluster: Cluster) -> None:
         pod(cluster, f"p{number}", "500m")
     await cluster.settle()
     assert Counter(node_of(cluster, f"p{n}") for n in range(10)) == {"node-1": 5, "node-2": 5}
+
+
+async def test_prefers_what_the_pod_prefers(cluster: Cluster) -> None:
+    add_node(cluster, "node-2", metadata={"labels": {"disk": "ssd"}})
+    soft = {"key": "old", "effect": "PreferNoSchedule"}
+    add_node(cluster, "node-3", metadata={"labels": {"disk": "ssd"}}, spec={"taints": [soft]})
+    term = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    preferred = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": term}]}
+    for number in range(3):
+        pod(cluster, f"p{number}", affinity={"nodeAffinity": preferred})
+    await cluster.settle()
+    assert {node_of(cluster, f"p{number}") for number in range(3)} == {"node-2"}
+    cluster.patch("Node", "node-2", {"spec": {"unschedulable": True}})
+    pod(cluster, "less", affinity={"nodeAffinity": preferred})
+    await cluster.until(lambda: node_of(cluster, "less") == "node-1")
+
+
+async def test_keeps_the_pods_of_a_controller_apart(cluster: Cluster) -> None:
+    add_node(cluster, "node-2")
+    pod(cluster, "big", "6")
+    await cluster.settle()
+    deployment(cluster, "web", 4)
+    await cluster.settle()
+    places = Counter(each["spec"]["nodeName"] for each in cluster.list("Pod", selector="app=web"))
+    assert places == {"node-1": 2, "node-2": 2}
 
 
 async def test_other_schedulers_and_gates(cluster: Cluster) -> None:
