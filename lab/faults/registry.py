@@ -22,6 +22,7 @@ from lab.faults.automation_paused import AutomationPaused
 from lab.faults.automation_twice import AutomationTwice
 from lab.faults.bad_config import BadConfig
 from lab.faults.bad_release import BadRelease
+from lab.faults.clock_skew import ClockSkew
 from lab.faults.cold_cache import ColdCache
 from lab.faults.connections_exhausted import ConnectionsExhausted
 from lab.faults.crash_loop import CrashLoop
@@ -62,6 +63,7 @@ _ALL: tuple[Fault, ...] = (
     HungWorkers(),
     SlowWorker(),
     MemoryLeak(),
+    ClockSkew(),
     ColdCache(),
     ThunderingHerd(),
     PoisonMessage(),

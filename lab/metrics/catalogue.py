@@ -66,6 +66,13 @@ WORKER_WARMUPS = _counter(
 WORKER_CACHE_WARM = _gauge(
     "shop_worker_cache_warm", "worker", "1 while this worker has a price list, 0 while it must fill one."
 )
+WORKER_CLOCK_OFFSET = _gauge(
+    "shop_worker_clock_offset_seconds",
+    "worker",
+    "By how much this worker's wall clock is ahead of the database's, at its last heartbeat;"
+    " NaN before the first.",
+    unit="seconds",
+)
 DATABASE_SESSIONS = _gauge(
     "shop_database_sessions",
     "api",

@@ -1,4 +1,4 @@
-"""What is the matter with a worker: nothing, slow, leaking, or hung. Set by its lease thread.
+"""What is the matter with a worker: nothing, slow, leaking, off in time, or hung. Set by its lease thread.
 
 A hung worker is really hung: its consumer thread blocks in `pass_` on a condition variable, as a thread does
 that waits for a lock whose owner will not give it back. Everything else in the pod goes on: the lease, the
@@ -38,6 +38,7 @@ class WorkerCondition:
         self._hung = False
         self._slow: Slowness | None = None
         self._leaking = 0.0
+        self._skew = 0.0
         self._cold: set[str] = set()
         self._chilled: frozenset[str] = frozenset()
 
@@ -56,9 +57,14 @@ class WorkerCondition:
         """Bytes of memory that are lost each second."""
         return self._leaking
 
+    @property
+    def skew(self) -> float:
+        """Seconds by which the pod's wall clock is ahead; negative: behind."""
+        return self._skew
+
     def follow(self, directives: Iterable[Directive]) -> None:
         """Take on what is asked; whatever is asked no longer ends. Unknown modes are ignored."""
-        hung, slow, leaking = False, None, 0.0
+        hung, slow, leaking, skew = False, None, 0.0, 0.0
         chilled: set[str] = set()
         for directive in directives:
             if directive.mode == "hang":
@@ -70,10 +76,12 @@ class WorkerCondition:
                 )
             elif directive.mode == "leak":
                 leaking += max(0.0, float(directive.parameters.get("bytesPerSecond", 0.0)))
+            elif directive.mode == "clock-skew":
+                skew += float(directive.parameters.get("seconds", 0.0))
             elif directive.mode == "cold-cache":
                 chilled.add(directive.id)
         with self._changed:
-            self._hung, self._slow, self._leaking = hung, slow, leaking
+            self._hung, self._slow, self._leaking, self._skew = hung, slow, leaking, skew
             self._cold |= chilled - self._chilled
             self._chilled = frozenset(chilled)
             self._changed.notify_all()

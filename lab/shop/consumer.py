@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from lab.core.clock import Clock
 from lab.core.staffing import PARTITIONS
 from lab.errors import LabError
 from lab.shop.condition import Slowness, WorkerCondition
@@ -53,6 +54,7 @@ class Consumer(threading.Thread):
         condition: WorkerCondition,
         progress: Progress,
         warming: Warming,
+        clock: Clock,
         partitions: int = PARTITIONS,
     ) -> None:
         super().__init__(name="consumer", daemon=True)
@@ -62,6 +64,7 @@ class Consumer(threading.Thread):
         self._condition = condition
         self._progress = progress
         self._warming = warming
+        self._clock = clock
         self._partitions = partitions
         self.failure: PoisonedOrderError | None = None
         self._stopping = threading.Event()
@@ -120,11 +123,12 @@ class Consumer(threading.Thread):
             if taken:
                 self._stopping.wait(_WORK_SECONDS * len(taken))
                 connection.execute(
-                    "UPDATE shop.orders SET confirmed_at = clock_timestamp(), confirmed_by = %s,"
+                    "UPDATE shop.orders SET confirmed_at = %s, confirmed_by = %s,"
                     " product = done.product"
                     " FROM unnest(%s::bigint[], %s::integer[]) AS done(id, product)"
                     " WHERE orders.id = done.id",
                     (
+                        self._clock.now(),
                         self._pod,
                         [order for order, *_ in taken],
                         [self._warming.cache.product(amount) for *_, amount in taken],

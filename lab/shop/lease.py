@@ -94,16 +94,23 @@ class Lease(threading.Thread):
             held = self._take(connection)
             if held is not None:
                 log.info("took partition %d", held)
-        rows = connection.execute(
-            "SELECT id, mode, parameters FROM chaos.directives WHERE pod = %s OR partition = %s",
-            (self._pod, held),
-        ).fetchall()
-        self._condition.follow(Directive(*row) for row in rows)
+        self._condition.follow(self._ask(connection, held))
         self._leak.follow(self._condition.leaking)
         # Only now may the consumer begin: a partition that hangs its worker does so before the first order.
         self._beat_at, self._partition = started, held
         self._before = self._before if held is None else held
         self._progress.hold(held)
+
+    def _ask(self, connection: psycopg.Connection, held: int | None) -> list[Directive]:
+        """The directives for this worker; and in the same breath, what time the database has."""
+        before = self._clock.now()
+        rows = connection.execute(
+            "SELECT extract(epoch FROM clock_timestamp())::float8, id, mode, parameters"
+            " FROM (SELECT) AS once LEFT JOIN chaos.directives ON pod = %s OR partition = %s",
+            (self._pod, held),
+        ).fetchall()
+        self._progress.measured((before.timestamp() + self._clock.now().timestamp()) / 2 - rows[0][0])
+        return [Directive(*row) for _, *row in rows if row[0] is not None]
 
     def _renew(self, connection: psycopg.Connection) -> int | None:
         row = connection.execute(

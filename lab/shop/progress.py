@@ -19,6 +19,8 @@ class Progress:
         self._held = gauge(catalogue.WORKER_PARTITION, registry)
         self._processed = counter(catalogue.WORKER_PROCESSED, registry)
         self._last = gauge(catalogue.WORKER_LAST_PROGRESS, registry)
+        self._offset = gauge(catalogue.WORKER_CLOCK_OFFSET, registry)
+        self._offset.set(float("nan"))
         self._partition: int | None = None
         self._lock = threading.Lock()
 
@@ -35,6 +37,10 @@ class Progress:
                 self._processed.labels(partition)
                 self._last.labels(partition).set(self._clock.now().timestamp())
             self._partition = partition
+
+    def measured(self, clock_offset: float) -> None:
+        """Say by how many seconds this pod's wall clock is ahead of the database's."""
+        self._offset.set(clock_offset)
 
     def confirmed(self, partition: int, orders: int) -> None:
         """Count orders that were just confirmed."""

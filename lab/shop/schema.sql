@@ -13,7 +13,8 @@ CREATE TABLE IF NOT EXISTS shop.partitions (
 );
 
 -- Orders are the queue: one that is not confirmed waits for the worker of its partition. `attempts` counts
--- how often working on it has failed; `product` is what was bought, as the worker that confirmed it looked up.
+-- how often working on it has failed; `product` is what was bought, as the worker that confirmed it looked up,
+-- and `confirmed_at` is when, by that worker's clock.
 CREATE TABLE IF NOT EXISTS shop.orders (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     partition     integer NOT NULL REFERENCES shop.partitions,
@@ -47,7 +48,7 @@ CREATE TABLE IF NOT EXISTS shop.dead_letters (
 CREATE TABLE IF NOT EXISTS chaos.directives (
     id         text PRIMARY KEY,
     mode       text NOT NULL CHECK (mode IN (
-        'hang', 'slow', 'leak', 'cold-cache',
+        'hang', 'slow', 'leak', 'cold-cache', 'clock-skew',
         'latency', 'errors', 'silence', 'outage', 'slow-start'
     )),
     pod        text,

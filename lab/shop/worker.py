@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from lab.core.clock import SystemClock
 from lab.core.seed import stream
 from lab.metrics.pod import run, serve
 from lab.shop.cache import PriceCache
+from lab.shop.clock import PodClock
 from lab.shop.condition import WorkerCondition
 from lab.shop.consumer import Consumer
 from lab.shop.database import Database
@@ -50,13 +51,15 @@ async def main() -> None:
     A hung worker is ready.
     """
     settings = ShopSettings.from_environment()
-    clock, registry = SystemClock(), CollectorRegistry()
-    condition, progress = WorkerCondition(), Progress(registry, clock)
+    condition, registry = WorkerCondition(), CollectorRegistry()
+    clock = PodClock(condition)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(clock.stamp)
+    progress = Progress(registry, clock)
     lease = Lease(settings.database_url, settings.pod, condition, progress, clock, settings.workers)
-    chance = stream(settings.seed, "warming", settings.pod)
-    warming = Warming(PriceCache(), registry, chance, settings.starts)
+    warming = Warming(PriceCache(), registry, stream(settings.seed, "warming", settings.pod), settings.starts)
     consumer = Consumer(
-        settings.database_url, settings.pod, lease, condition, progress, warming, settings.workers
+        settings.database_url, settings.pod, lease, condition, progress, warming, clock, settings.workers
     )
     began, stop = False, asyncio.Event()
 

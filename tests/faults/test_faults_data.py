@@ -61,6 +61,14 @@ def test_a_wrong_parameter_is_named(parameters: dict[str, Any], message: str) ->
     assert "recurring" in caught.value.hint
 
 
+def test_a_clock_is_off_by_something() -> None:
+    spec = SPECS["clock-skew"]
+    assert spec.read({"seconds": 0.5})["seconds"] == 0.5
+    for seconds, problem in ((0, "is not 0"), (-3601, "at least -3600"), ("x", "is a number")):
+        with pytest.raises(UsageError, match=problem):
+            spec.read({"seconds": seconds})
+
+
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         SPECS["slow-worker"].read({"count": 0, "ordersPerSecond": 0, "x": 1})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import psutil
@@ -13,6 +14,8 @@ from shop_pods import Pod, Pods, until
 from lab.shop.load import customers
 
 BUSY = 0
+SLACK = 60.0
+"""Seconds by which a clock that is right may seem to be off, on a machine that is busy."""
 
 
 class Shop:
@@ -150,6 +153,56 @@ async def test_a_leaking_worker_grows_until_it_is_healed(pods: Pods, faults_api:
         return process.memory_info().rss < before + 20 * 1024 * 1024
 
     await until(shrunk, "healed, the memory is free again")
+
+
+@pytest.mark.slow
+async def test_a_worker_whose_clock_is_behind_confirms_orders_before_they_were_placed(
+    pods: Pods, faults_api: Any
+) -> None:
+    shop = await Shop(pods).open()
+    faults = await faults_api()
+
+    async def waited() -> float:
+        """Seconds from an order's arrival to its confirmation, as the shop's own book has them."""
+        assert await shop.sells()
+        with psycopg.connect(pods.common["DATABASE_URL"]) as database:
+            row = database.execute(
+                "SELECT extract(epoch FROM confirmed_at - created_at)::float8 FROM shop.orders"
+                " WHERE confirmed_at IS NOT NULL ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+        assert row is not None
+        return float(row[0])
+
+    async def worker_says(name: str, **labels: str) -> float:
+        return await pods.metric(shop.worker, name, **labels) or 0.0
+
+    async def offset() -> float:
+        return await worker_says("shop_worker_clock_offset_seconds")
+
+    async def behind() -> bool:
+        return abs(await offset() + 300) < SLACK
+
+    async def right() -> bool:
+        return abs(await offset()) < SLACK
+
+    async def idle() -> float:
+        """How long ago the worker did something, for whoever compares its metric with real time."""
+        last = await worker_says("shop_worker_last_progress_timestamp_seconds", partition=str(BUSY))
+        return time.time() - last
+
+    await until(right, "its clock is right")
+    assert await waited() > 0
+    [entry] = await faults.inject("clock-skew", parameters={"partition": BUSY})
+    assert entry["parameters"]["seconds"] == -300
+    await until(behind, "its clock is behind")
+    assert await waited() < -200
+    assert await idle() > 200
+    assert await shop.probes() == (200, 200)
+    assert await worker_says("shop_worker_partition_info", partition=str(BUSY)) == 1, "leases hold"
+    await faults.call("DELETE", f"faults/{entry['id']}")
+    await until(right, "healed, its clock is right")
+    assert await waited() > 0
+    assert await idle() < 200
 
 
 @pytest.mark.slow
