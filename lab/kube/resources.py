@@ -12,7 +12,10 @@ STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object and how it is addressed. `group` is empty for the core group."""
+    """One kind of object and how it is addressed. `group` is empty for the core group.
+
+    stored_version: the version that its objects are kept in, where that is another one.
+    """
 
     group: str
     version: str
@@ -23,6 +26,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
     verbs: tuple[str, ...] = STANDARD_VERBS
+    stored_version: str = ""
 
     @property
     def singular(self) -> str:
@@ -36,7 +40,12 @@ class Resource:
 
     @property
     def key(self) -> str:
-        """`pods` or `deployments.apps`: the name of the stored collection, whatever the version."""
+        """`pods` or `deployments.apps`: the name of the stored collection, whatever the version.
+
+        A view of what is stored in another version has its own: `plural.version.group`.
+        """
+        if self.stored_version:
+            return f"{self.plural}.{self.version}.{self.group}"
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
@@ -167,6 +176,16 @@ BUILTIN: tuple[Resource, ...] = (
         categories=_ALL,
         subresources=("status",),
     ),
+    Resource(
+        "autoscaling",
+        "v1",
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+        short_names=("hpa",),
+        categories=_ALL,
+        subresources=("status",),
+        stored_version="v2",
+    ),
     Resource("coordination.k8s.io", "v1", "leases", "Lease"),
     Resource("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
@@ -231,6 +250,8 @@ BUILTIN: tuple[Resource, ...] = (
         namespaced=False,
         categories=("api-extensions",),
     ),
+    Resource("metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", namespaced=False, verbs=_READ),
+    Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", verbs=_READ),
 )
 
 

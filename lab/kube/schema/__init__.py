@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, TypeAlias
 
+from lab.kube.schema.metrics import metrics_definitions
+
 Schema: TypeAlias = dict[str, Any]
 """One OpenAPI v3 schema object."""
 
@@ -29,7 +31,7 @@ def definitions() -> Mapping[str, Schema]:
     """Every definition by its full name, such as `io.k8s.api.apps.v1.Deployment`."""
     packed = files(__package__).joinpath(TABLE).read_bytes()
     table: dict[str, Schema] = json.loads(lzma.decompress(packed))
-    return table
+    return table | metrics_definitions()
 
 
 @functools.cache

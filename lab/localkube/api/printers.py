@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.core.clock import parse_rfc3339
 from lab.kube.objects import KubeObject, controller_of
+from lab.localkube.api.autoscaler_columns import AUTOSCALER, OLD_AUTOSCALER
 from lab.localkube.api.columns import (
     AGE,
     NAME,
@@ -173,26 +174,6 @@ def _subjects(kind: str) -> Any:
         return ", ".join(names)
 
     return cell
-
-
-def _hpa_targets(obj: KubeObject, _: datetime) -> str:
-    texts: list[str] = []
-    current = at(obj, "status", "currentMetrics", default=()) or ()
-    for index, metric in enumerate(at(obj, "spec", "metrics", default=()) or ()):
-        resource = metric.get("resource") or {}
-        target = resource.get("target") or {}
-        seen = at(current[index], "resource", "current", default={}) if index < len(current) else {}
-        if "averageUtilization" in target:
-            value = f"{seen['averageUtilization']}%" if "averageUtilization" in seen else UNKNOWN
-            texts.append(f"{resource.get('name')}: {value}/{target['averageUtilization']}%")
-        else:
-            goal = target.get("averageValue") or target.get("value") or "<auto>"
-            texts.append(f"{seen.get('averageValue', UNKNOWN)}/{goal}")
-    return joined(texts)
-
-
-def _hpa_reference(obj: KubeObject, _: datetime) -> str:
-    return f"{at(obj, 'spec', 'scaleTargetRef', 'kind')}/{at(obj, 'spec', 'scaleTargetRef', 'name')}"
 
 
 def _revision_owner(obj: KubeObject, _: datetime) -> str:
@@ -367,15 +348,8 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         AGE,
     ),
     "leases.coordination.k8s.io": (NAME, field("Holder", "spec", "holderIdentity", default=""), AGE),
-    "horizontalpodautoscalers.autoscaling": (
-        NAME,
-        Column("Reference", _hpa_reference),
-        Column("Targets", _hpa_targets),
-        field("MinPods", "spec", "minReplicas", default=UNSET),
-        number("MaxPods", "spec", "maxReplicas"),
-        number("Replicas", "status", "currentReplicas"),
-        AGE,
-    ),
+    "horizontalpodautoscalers.autoscaling": AUTOSCALER,
+    "horizontalpodautoscalers.v1.autoscaling": OLD_AUTOSCALER,
     "ingresses.networking.k8s.io": (
         NAME,
         field("Class", "spec", "ingressClassName"),

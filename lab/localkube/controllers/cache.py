@@ -42,6 +42,8 @@ class Cache:
         for resource in registry.resources():
             if "watch" not in resource.verbs or (resource.plural == "events" and resource.group):
                 continue
+            if resource.stored_version:
+                continue
             for obj in registry.list(resource).items:
                 self.put(resource, obj)
                 loaded.append((resource, obj))

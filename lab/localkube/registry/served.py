@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lab.kube.objects import KubeObject
 from lab.kube.resources import BUILTIN, Resource, builtin
 from lab.kube.status import path_not_found
+from lab.localkube.registry import autoscaling
 from lab.localkube.registry.events import EVENTS_GROUP, to_core_event, to_new_event
 
 NAMESPACES = builtin("namespaces")
@@ -16,6 +17,11 @@ SERVICES = builtin("services")
 BUDGETS = builtin("poddisruptionbudgets")
 CORE_EVENTS = builtin("events", "")
 NEW_EVENTS = builtin("events", EVENTS_GROUP)
+AUTOSCALERS = builtin("horizontalpodautoscalers")
+OLD_AUTOSCALERS = next(each for each in BUILTIN if each.plural == AUTOSCALERS.plural and each.version == "v1")
+EQUIVALENT = ((CORE_EVENTS, NEW_EVENTS), (AUTOSCALERS, OLD_AUTOSCALERS))
+"""Resources that show the same objects."""
+
 POLICIES = builtin("validatingadmissionpolicies")
 POLICY_BINDINGS = builtin("validatingadmissionpolicybindings")
 
@@ -34,9 +40,10 @@ def _same(obj: KubeObject) -> KubeObject:
 
 
 _NEW_EVENT_STORAGE = Storage(CORE_EVENTS.key, to_new_event, to_core_event)
+_OLD_AUTOSCALER_STORAGE = Storage(AUTOSCALERS.key, autoscaling.to_v1, autoscaling.to_v2)
 _STORAGE: Mapping[str, Storage] = {
     resource.key: Storage(resource.key, _same, _same) for resource in BUILTIN
-} | {NEW_EVENTS.key: _NEW_EVENT_STORAGE}
+} | {NEW_EVENTS.key: _NEW_EVENT_STORAGE, OLD_AUTOSCALERS.key: _OLD_AUTOSCALER_STORAGE}
 _BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in BUILTIN}
 _BY_STORAGE = {resource.key: resource for resource in BUILTIN}
 

@@ -59,6 +59,7 @@ _FIRST_STATUS: dict[str, KubeObject] = {
         "numberReady": 0,
     },
     "horizontalpodautoscalers.autoscaling": {"desiredReplicas": 0},
+    "horizontalpodautoscalers.v1.autoscaling": {"currentReplicas": 0, "desiredReplicas": 0},
     "ingresses.networking.k8s.io": {"loadBalancer": {}},
 }
 

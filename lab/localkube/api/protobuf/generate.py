@@ -101,6 +101,8 @@ def roots() -> dict[str, str]:
     """`apiVersion/kind` -> message, for all that a client may send."""
     kinds = {("meta.k8s.io", "v1", "DeleteOptions")}
     for resource in BUILTIN:
+        if "create" not in resource.verbs:
+            continue
         kinds.add((resource.group, resource.version, resource.kind))
         kinds |= {subresource_kind(resource, name) for name in resource.subresources}
     by_kind = {

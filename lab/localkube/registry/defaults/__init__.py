@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lab.kube.objects import KubeObject
-from lab.localkube.registry.defaults import others, pods, policies, workloads
+from lab.localkube.registry.defaults import autoscaling, others, pods, policies, workloads
 
 Default = Callable[[KubeObject], None]
 
@@ -31,7 +31,8 @@ _DEFAULTS: Mapping[str, Default] = {
     "daemonsets.apps": workloads.default_daemonset,
     "jobs.batch": workloads.default_job,
     "cronjobs.batch": workloads.default_cronjob,
-    "horizontalpodautoscalers.autoscaling": workloads.default_autoscaler,
+    "horizontalpodautoscalers.autoscaling": autoscaling.default_autoscaler,
+    "horizontalpodautoscalers.v1.autoscaling": autoscaling.default_old_autoscaler,
     "endpointslices.discovery.k8s.io": others.default_endpoint_slice,
     "networkpolicies.networking.k8s.io": others.default_network_policy,
     "rolebindings.rbac.authorization.k8s.io": others.default_binding,

@@ -1,6 +1,6 @@
-"""Defaults of the workload controllers: apps, batch, policy and autoscaling.
+"""Defaults of the workload controllers: apps, batch and policy.
 
-Source: k8s.io/kubernetes/pkg/apis/{apps,batch,policy,autoscaling}/*/defaults.go.
+Source: k8s.io/kubernetes/pkg/apis/{apps,batch,policy}/*/defaults.go.
 """
 
 from __future__ import annotations
@@ -127,12 +127,3 @@ def default_cronjob(obj: KubeObject) -> None:
     template.setdefault("metadata", {})
     job = template.setdefault("spec", {})
     _template(job)
-
-
-def default_autoscaler(obj: KubeObject) -> None:
-    """At least one replica; 80 % of cpu when no metric is named."""
-    spec = obj.setdefault("spec", {})
-    spec.setdefault("minReplicas", 1)
-    if not spec.get("metrics"):
-        target = {"type": "Utilization", "averageUtilization": 80}
-        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]

@@ -12,9 +12,7 @@ from lab.kube.objects import KubeObject, labels_of
 from lab.kube.resources import Resource
 from lab.kube.selectors import LabelSelector, label_selector_from
 from lab.localkube.protocols import AdmissionRequest
-from lab.localkube.registry.served import CORE_EVENTS, NAMESPACES, NEW_EVENTS
-
-_EVENTS = (CORE_EVENTS, NEW_EVENTS)
+from lab.localkube.registry.served import EQUIVALENT, NAMESPACES
 
 
 def namespace_in(request: AdmissionRequest) -> str:
@@ -78,10 +76,13 @@ class Matcher:
     def _first(self, rules: Sequence[Rule], request: AdmissionRequest) -> Resource | None:
         if any(rule.matches(request, request.resource) for rule in rules):
             return request.resource
-        if self.equivalent and request.resource in _EVENTS:
-            for other in _EVENTS:
-                if any(rule.matches(request, other) for rule in rules):
-                    return other
+        if self.equivalent:
+            for same in EQUIVALENT:
+                if request.resource not in same:
+                    continue
+                for other in same:
+                    if any(rule.matches(request, other) for rule in rules):
+                        return other
         return None
 
     def _selects_namespace(self, request: AdmissionRequest, namespace: KubeObject | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.status import invalid
-from lab.localkube.registry.validation import others, pods, policies, workloads
+from lab.localkube.registry.validation import autoscaling, others, pods, policies, workloads
 from lab.localkube.registry.validation.causes import Causes
 from lab.localkube.registry.validation.metadata import check_metadata, check_metadata_update
 
@@ -26,7 +26,8 @@ _CHECKS: Mapping[str, Check] = {
     "jobs.batch": workloads.check_job,
     "cronjobs.batch": workloads.check_cronjob,
     "poddisruptionbudgets.policy": workloads.check_budget,
-    "horizontalpodautoscalers.autoscaling": workloads.check_autoscaler,
+    "horizontalpodautoscalers.autoscaling": autoscaling.check_autoscaler,
+    "horizontalpodautoscalers.v1.autoscaling": autoscaling.check_old_autoscaler,
     "roles.rbac.authorization.k8s.io": others.check_role,
     "clusterroles.rbac.authorization.k8s.io": others.check_role,
     "rolebindings.rbac.authorization.k8s.io": others.check_role_binding,

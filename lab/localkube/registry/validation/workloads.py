@@ -1,6 +1,6 @@
-"""Workload controllers: apps, batch, policy and autoscaling.
+"""Workload controllers: apps, batch and policy.
 
-Source: k8s.io/kubernetes/pkg/apis/{apps,batch,policy,autoscaling}/validation/validation.go.
+Source: k8s.io/kubernetes/pkg/apis/{apps,batch,policy}/validation/validation.go.
 """
 
 from __future__ import annotations
@@ -160,21 +160,6 @@ def check_budget(obj: KubeObject, causes: Causes) -> None:
     policy = spec.get("unhealthyPodEvictionPolicy")
     if policy not in (None, "IfHealthyBudget", "AlwaysAllow"):
         causes.unsupported("spec.unhealthyPodEvictionPolicy", policy, ("IfHealthyBudget", "AlwaysAllow"))
-
-
-def check_autoscaler(obj: KubeObject, causes: Causes) -> None:
-    """A HorizontalPodAutoscaler."""
-    spec = obj.get("spec") or {}
-    most, least = spec.get("maxReplicas") or 0, spec.get("minReplicas", 1)
-    if most < 1:
-        causes.invalid("spec.maxReplicas", most, "must be greater than 0")
-    elif most < least:
-        causes.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
-    if least < 1:
-        causes.invalid("spec.minReplicas", least, "must be greater than or equal to 1")
-    for field in ("kind", "name"):
-        if not (spec.get("scaleTargetRef") or {}).get(field):
-            causes.required(f"spec.scaleTargetRef.{field}")
 
 
 def check_selector_kept(old: KubeObject, new: KubeObject, causes: Causes) -> None:
