@@ -1,7 +1,11 @@
 """Mode, kill switch, canary, budgets and risk rules: one ConfigMap, read at every mutation and watched.
 
 What cannot be read means stop. The read decides over its own request; the watch tells at once those requests
-that are on their way already.
+that are on their way already. Requests that ask while a read is under way share the one that begins after it:
+
+    asked ──┐
+    asked ──┼──► [read under way] ──► [one read for all of them]
+    asked ──┘
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ ReadObject = Callable[[str], Awaitable[KubeObject]]
 WatchObjects = Callable[[str], AsyncIterator[dict[str, Any]]]
 DEFAULT_PERCENT = 10.0
 _TIMEOUT = 5.0
+_PATIENCE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +113,35 @@ class Control:
         self.path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
         self._tickets = itertools.count(1)
         self._newest = 0
+        self._reading: asyncio.Task[ControlState] | None = None
+        self._waiting: asyncio.Task[ControlState] | None = None
         self.last = unreadable("it was not read yet")
+        self._understood: tuple[Any, ControlState] = (None, self.last)
         self.on_stop: Callable[[ControlState], None] = lambda state: None
 
     async def read(self) -> ControlState:
-        """Ask the API server now. Never raises: what goes wrong is an unreadable state."""
+        """What the API server says to a read that begins now or later. Never raises: what goes wrong is an
+        unreadable state."""
+        if self._waiting is None:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._ask())
+                return await asyncio.shield(self._reading)
+            self._waiting = asyncio.create_task(self._ask_after(self._reading))
+        return await asyncio.shield(self._waiting)
+
+    async def _ask_after(self, reading: asyncio.Task[ControlState]) -> ControlState:
+        """All who waited until here asked before this read begins. One that hangs holds up nobody."""
+        try:
+            await asyncio.wait((reading,), timeout=_PATIENCE)
+        finally:
+            self._reading, self._waiting = self._waiting, None
+        return await self._ask()
+
+    async def _ask(self) -> ControlState:
         ticket = next(self._tickets)
         try:
             async with asyncio.timeout(_TIMEOUT):
-                state = _understand(await self._read_object(self.path))
+                state = self._understand(await self._read_object(self.path))
         except StatusError as error:
             state = unreadable(f"{error.code} {error.reason}")
         except (OSError, TimeoutError) as error:
@@ -132,7 +157,7 @@ class Control:
         selector = f"watch=true&fieldSelector=metadata.name%3D{self._name}"
         async for event in watch(f"/api/v1/namespaces/{self._namespace}/configmaps?{selector}"):
             if event.get("type") in ("ADDED", "MODIFIED"):
-                self._learn(_understand(event.get("object")), next(self._tickets))
+                self._learn(self._understand(event.get("object")), next(self._tickets))
             elif event.get("type") == "DELETED":
                 self._learn(unreadable("it was deleted"), next(self._tickets))
             else:
@@ -147,10 +172,13 @@ class Control:
         if state.stopped:
             self.on_stop(state)
 
-
-def _understand(obj: Any) -> ControlState:
-    try:
-        data = obj.get("data") or {}
-        return read_state({str(key): str(value) for key, value in data.items()})
-    except AttributeError:
-        return unreadable("it is not a ConfigMap")
+    def _understand(self, obj: Any) -> ControlState:
+        """The very same state as last time, when the data are the same."""
+        try:
+            data = obj.get("data") or {}
+            if data != self._understood[0]:
+                state = read_state({str(key): str(value) for key, value in data.items()})
+                self._understood = (data, state)
+        except AttributeError:
+            return unreadable("it is not a ConfigMap")
+        return self._understood[1]

@@ -51,6 +51,7 @@ class ShadowEvictions:
 
     def delete(self, pod: KubeObject) -> None:
         """Take a pod away whatever its budget says, as a plain delete does."""
+        self._settle_down()
         uid = str(pod.get("metadata", {}).get("uid") or f"{namespace_of(pod)}/{name_of(pod)}")
         until = self._clock.monotonic() + self._settle
         self._gone.setdefault(uid, _Gone(uid, namespace_of(pod), dict(labels_of(pod)), until))
@@ -65,7 +66,8 @@ class ShadowEvictions:
 
     def _settle_down(self) -> None:
         now = self._clock.monotonic()
-        self._gone = {uid: gone for uid, gone in self._gone.items() if gone.until > now}
+        while self._gone and (oldest := next(iter(self._gone))) and self._gone[oldest].until <= now:
+            del self._gone[oldest]
 
     async def _budgets(self, namespace: str) -> list[KubeObject]:
         try:

@@ -52,7 +52,7 @@ class Exchange:
     @property
     def mutating(self) -> bool:
         """May it change anything? A request that was not understood counts."""
-        return self.target is None or self.target.is_mutating
+        return self.target is None or not self.target.is_read
 
 
 class Chunks(Protocol):

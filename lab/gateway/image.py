@@ -13,6 +13,7 @@ MAX_IMAGE_BYTES = 64 * 1024
 MAX_DIFF_BYTES = 32 * 1024
 MAX_OPERATIONS = 100
 MAX_DEPTH = 60
+_SAME_DEPTH = 4
 MAX_NAMES = 200
 _NOISE = ("managedFields", "resourceVersion")
 _MASK = "(masked)"
@@ -84,6 +85,8 @@ def changes(before: KubeObject, after: KubeObject) -> list[Operation]:
 
 
 def _compare(old: Any, new: Any, path: str, out: list[Operation], depth: int) -> None:
+    if depth < _SAME_DEPTH and orjson.dumps(old) == orjson.dumps(new):
+        return  # most of an object does not change; further down this would cost more than it saves
     if isinstance(old, dict) and isinstance(new, dict) and depth < MAX_DEPTH:
         for key in sorted(old.keys() - new.keys()):
             out.append({"op": "remove", "path": f"{path}/{_escape(key)}"})

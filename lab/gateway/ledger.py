@@ -120,8 +120,11 @@ class Ledger:
 
     def take(self, target: Hashable, taken: tuple[Disruption, ...], *, acts: bool, ago: float = 0.0) -> Place:
         """Count an action, `ago` real seconds in the past."""
-        at = self.clock.monotonic() - ago
+        now = self.clock.monotonic()
+        at = now - ago
         tallies = (self.acted, self.intended) if acts else (self.intended,)
+        for tally in tallies:
+            tally.forget(now)
         return Place(tallies, tuple(tally.act(at, target, taken) for tally in tallies), taken)
 
     def used(self, budgets: Budgets, *, acts: bool) -> dict[str, float]:

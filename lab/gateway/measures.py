@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from lab.core.audit import AuditRecord, Decision, Mode
 from lab.gateway.control import ControlState
@@ -35,16 +35,25 @@ class Measures:
         self._mode = gauge(GATEWAY_MODE, self.registry)
         self._used = gauge(BUDGET_USED, self.registry)
         self._limit = gauge(BUDGET_LIMIT, self.registry)
+        self._series: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self._shown: set[str] = set()
+        self._state: ControlState | None = None
 
     def count(self, record: AuditRecord) -> None:
         """Count one answered request."""
         verb = record.verb if record.verb in _VERBS else "other"
         resource = record.resource if record.resource in _RESOURCES else "other"
-        self._requests.labels(record.mode.value, verb, resource, record.decision.value, record.code).inc()
+        mode, decision = record.mode.value, record.decision.value
+        self._add(self._requests, mode, verb, resource, decision, str(record.code))
         self._duration.observe(record.latency_ms / 1000)
         if record.mutating:
-            self._mutations.labels(record.mode.value, verb, resource, outcome(record)).inc()
+            self._add(self._mutations, mode, verb, resource, outcome(record))
+
+    def _add(self, metric: Counter, *values: str) -> None:
+        series = self._series.get((metric, values))
+        if series is None:
+            series = self._series[metric, values] = metric.labels(*values)
+        series.inc()
 
     def show_budgets(self, used: dict[str, float], limits: dict[str, float]) -> None:
         """Export the budgets that are set; one that is not set any more has no series."""
@@ -58,6 +67,9 @@ class Measures:
 
     def show(self, state: ControlState) -> None:
         """Export the control state."""
+        if state is self._state:
+            return
+        self._state = state
         self._stopped.set(1 if state.stopped else 0)
         for mode in Mode:
             self._mode.labels(mode.value).set(1 if state.mode is mode else 0)

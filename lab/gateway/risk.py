@@ -39,13 +39,13 @@ class Rule:
     subresource: str
     risk: Risk
 
-    def matches(self, info: RequestInfo) -> bool:
+    def matches(self, verb: str, group: str, resource: str, subresource: str) -> bool:
         """Is this request of the kind?"""
         return (
-            self.verb in (ANY, info.verb)
-            and self.group in (ANY, info.group)
-            and self.resource in (ANY, info.resource)
-            and self.subresource in (ANY, info.subresource)
+            self.verb in (ANY, verb)
+            and self.group in (ANY, group)
+            and self.resource in (ANY, resource)
+            and self.subresource in (ANY, subresource)
         )
 
 
@@ -132,8 +132,13 @@ _NOT_RESTORED = frozenset({"secrets", "persistentvolumeclaims", "persistentvolum
 
 def classify(info: RequestInfo, rules: RiskRules) -> Risk:
     """The class of a mutating request."""
-    for rule in (*rules.rules, *TABLE):
-        if rule.matches(info):
+    return _class_of(info.verb, info.group, info.resource, info.subresource, rules.rules)
+
+
+@lru_cache(maxsize=256)
+def _class_of(verb: str, group: str, resource: str, subresource: str, rules: tuple[Rule, ...]) -> Risk:
+    for rule in (*rules, *TABLE):
+        if rule.matches(verb, group, resource, subresource):
             return rule.risk
     return Risk.IRREVERSIBLE
 

@@ -185,4 +185,5 @@ class Decide:
 
 def _cut(text: str, length: int = _TEXT) -> str:
     """At most `length` characters, without what JSON cannot carry."""
-    return text[:length].encode(errors="replace").decode()
+    text = text[:length]
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -23,7 +23,7 @@ def acting_mode_of(exchange: Exchange, control: ControlState) -> Mode:
 def stand(exchange: Exchange, control: ControlState) -> None:
     """Take a newer control state over. Raises StatusError 403 when it would have decided otherwise."""
     assert exchange.target is not None
-    if control == exchange.control:
+    if control is exchange.control or control == exchange.control:
         return
     exchange.control = control
     if control.stopped:

@@ -61,13 +61,17 @@ class Tally:
 
     def undo(self, action: Action, taken: tuple[Disruption, ...]) -> None:
         """Uncount an action that did not happen."""
-        if action in self._actions:
-            self._actions.remove(action)
+        for back, known in enumerate(reversed(self._actions), 1):  # it is among the newest
+            if known is action:
+                del self._actions[-back]
+                break
         if self._last.get(action.target) == action.at:
             del self._last[action.target]
             if action.previous is not None:
                 self._last = {action.target: action.previous} | self._last
         gone = {pod for disruption in taken for pod in disruption.pods}
+        if not gone:
+            return
         kept = deque(entry for entry in self._away if entry != (action.at, entry[1]) or entry[1] not in gone)
         for _, pod in set(self._away) - set(kept):
             self._return(pod)

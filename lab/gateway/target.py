@@ -7,7 +7,7 @@ written here, so it cannot read a request differently from the gateway.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -54,24 +54,18 @@ class Target:
     """The path had one of PREFIXES before the resource."""
     intended: bool = False
     """The client asks to be shown the world as its intents would have made it."""
+    is_review: bool = field(init=False)
+    """A question posted as an object."""
+    is_read: bool = field(init=False)
+    """It can change nothing, whatever the server makes of it."""
 
-    @property
-    def is_read(self) -> bool:
-        """Can it change nothing, whatever the server makes of it?"""
-        if self.info.is_connect:
-            return False
-        return self.method in READ_METHODS or self.is_review
-
-    @property
-    def is_review(self) -> bool:
-        """Is it a question posted as an object?"""
+    def __post_init__(self) -> None:
         info = self.info
-        return (
-            info.verb == "create"
-            and not info.name
-            and not info.subresource
-            and info.resource in REVIEWS.get(info.group, ())
-        )
+        asks = info.verb == "create" and not info.name and not info.subresource
+        is_review = asks and info.resource in REVIEWS.get(info.group, ())
+        object.__setattr__(self, "is_review", is_review)
+        is_read = not info.is_connect and (is_review or self.method in READ_METHODS)
+        object.__setattr__(self, "is_read", is_read)
 
     @property
     def is_mutating(self) -> bool:

@@ -48,6 +48,8 @@ HOP_BY_HOP = frozenset(
 _JSON = "application/json"
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
+_ENDLESS = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+_ANSWERED = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_ANSWER_SECONDS)
 _OWN_LIMIT = 8 * 1024 * 1024
 
 
@@ -68,7 +70,7 @@ class Upstream:
                 trust_env=False,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                timeout=_ENDLESS,
                 skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept", "Content-Type"),
             )
         return self._session
@@ -110,16 +112,13 @@ class Upstream:
 
         Raises StatusError 503 when the API server cannot be reached or breaks off.
         """
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=_CONNECT_SECONDS, sock_read=None if endless else _ANSWER_SECONDS
-        )
         try:
             return await self.pool().request(
                 method,
                 self.url(url),
                 headers=headers,
                 data=io.BytesIO(body) if body else None,
-                timeout=timeout,
+                timeout=_ENDLESS if endless else _ANSWERED,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -6,6 +6,7 @@ trust: it changes only what this client itself is shown, never what is stored, d
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -54,15 +55,18 @@ class Intents:
     def __init__(self, clock: Clock, settle_seconds: float) -> None:
         self._clock = clock
         self._settle = settle_seconds
-        self._of: dict[str, list[Intent]] = {}
+        self._of: dict[str, deque[Intent]] = {}
 
     def note(self, exchange: Exchange, before: KubeObject | None, after: KubeObject) -> None:
         """Remember what a shadowed request would have done."""
         assert exchange.target is not None
         target, info = exchange.target, exchange.target.info
-        found = self.current(exchange.actor)
+        found = self._of.setdefault(exchange.actor, deque(maxlen=_MOST))
+        now = self._clock.monotonic()
+        while found and found[0].until <= now:
+            found.popleft()
         if info.verb == "deletecollection":
-            found += [self._gone(info, item) for item in (before or {}).get("items") or ()]
+            found.extend(self._gone(info, item) for item in (before or {}).get("items") or ())
         elif before is not None and (target.is_delete or target.is_eviction):
             found.append(self._gone(info, before))
         elif after.get("kind") == "Status" or not name_of(after):
@@ -74,7 +78,6 @@ class Intents:
             if info.subresource == "scale":
                 operations = tuple(op for op in operations if op["path"] == REPLICAS)
             found.append(self._intent(info, before, operations=operations))
-        self._of[exchange.actor] = found[-_MOST:]
 
     def current(self, actor: str) -> list[Intent]:
         """The actor's intents that have not settled yet, oldest first."""

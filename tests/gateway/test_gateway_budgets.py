@@ -280,3 +280,20 @@ def test_what_a_change_of_a_deployment_takes_away(before: Any, diff: Any, count:
 def test_a_pod_belongs_to_its_deployment() -> None:
     assert workload_of(pod("w")) == Workload("deployments", "shop", "worker")
     assert workload_of({"metadata": {"name": "p", "namespace": "n"}}) == Workload("pods", "n", "p")
+
+
+async def test_what_is_too_long_ago_is_let_go_in_every_mode() -> None:
+    """In live mode nobody asks what shadow would have used, and yet it must not grow."""
+
+    class Minutes(SystemClock):
+        passed = 0.0
+
+        def monotonic(self) -> float:
+            return self.passed * 60
+
+    clock = Minutes()
+    ledger = Ledger(clock, TimeScale(60), 5)
+    for minute in range(50):
+        clock.passed = float(minute)
+        ledger.take("pods/w", (), acts=True)
+    assert (ledger.acted.actions, ledger.intended.actions) == (1, 1)

@@ -15,6 +15,7 @@ from aiohttp import web
 from lab.core.clock import SystemClock
 from lab.core.fault_row import FaultRow
 from lab.gateway.admin import admin_app
+from lab.gateway.control import Control, ControlState
 
 POD = "/api/v1/namespaces/shop/pods/worker-1"
 AUTH = {"Authorization": "Bearer secret-of-the-automation"}
@@ -228,17 +229,18 @@ async def test_an_older_answer_does_not_undo_what_the_watch_said(rig: Any) -> No
     control = rig.gateway.control
     rig.api.control = {"mode": "live"}
     await control.read()
-    go_on = asyncio.Event()
+    begun, go_on = asyncio.Event(), asyncio.Event()
     inner = control._read_object
 
     async def late(path: str) -> Any:
+        begun.set()
         found = await inner(path)
         await go_on.wait()
         return found
 
     control._read_object = late
     reading = asyncio.ensure_future(control.read())
-    await asyncio.sleep(0)
+    await begun.wait()
 
     async def event(_: str) -> AsyncIterator[dict[str, Any]]:
         yield {"type": "MODIFIED", "object": {"data": {"mode": "live"} | ON}}
@@ -247,6 +249,66 @@ async def test_an_older_answer_does_not_undo_what_the_watch_said(rig: Any) -> No
     go_on.set()
     assert not (await reading).stopped
     assert control.last.stopped
+
+
+class Desk:
+    """Reads of the control ConfigMap that are answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.data = {"mode": "live"}
+        self.asked: list[asyncio.Event] = []
+        self.control = Control(self.read, "lab-system", "automation-control")
+
+    async def read(self, _: str) -> Any:
+        may_answer, found = asyncio.Event(), dict(self.data)
+        self.asked.append(may_answer)
+        await may_answer.wait()
+        return {"data": found}
+
+    def ask(self) -> asyncio.Future[ControlState]:
+        return asyncio.ensure_future(self.control.read())
+
+
+async def test_who_asks_during_a_read_is_told_by_one_that_begins_later() -> None:
+    desk = Desk()
+    first = desk.ask()
+    await until(lambda: desk.asked)
+    desk.data |= ON
+    later = [desk.ask() for _ in range(20)]
+    await asyncio.sleep(0)
+    later[0].cancel()  # its client left; the others do not notice
+    desk.asked[0].set()
+    await until(lambda: len(desk.asked) == 2)
+    desk.asked[1].set()
+    assert not (await first).stopped
+    assert all(state.stopped for state in await asyncio.gather(*later[1:]))
+    assert (len(desk.asked), later[0].cancelled()) == (2, True)
+
+
+async def test_a_read_that_hangs_holds_up_no_other() -> None:
+    desk = Desk()
+    hanging = desk.ask()
+    await until(lambda: desk.asked)
+    later = desk.ask()
+    await until(lambda: len(desk.asked) == 2)
+    desk.asked[1].set()
+    assert not (await later).stopped
+    desk.asked[0].set()
+    await hanging
+
+
+async def test_who_asks_after_a_read_has_begun_waits_for_the_next() -> None:
+    desk = Desk()
+    asked = [desk.ask()]
+    await until(lambda: desk.asked)
+    asked.append(desk.ask())
+    await until(lambda: len(desk.asked) == 2)  # the first is slow, so the second has begun
+    desk.data |= ON
+    asked.append(desk.ask())
+    await until(lambda: len(desk.asked) == 3)
+    for may_answer in desk.asked:
+        may_answer.set()
+    assert [state.stopped for state in await asyncio.gather(*asked)] == [False, False, True]
 
 
 async def test_a_button_can_engage_it(rig: Any, client: aiohttp.ClientSession) -> None:
