@@ -68,8 +68,9 @@ async def made(stage: Stage, kind: str, name: str) -> dict[str, Any]:
 
     async def settled() -> Any:
         found = await stage.kube.get(kind, name, "shop")
-        waits = kind in ("deployments", "statefulsets") and not (found.get("status") or {}).get("observedGeneration")
-        return None if waits else found
+        controlled = kind in ("deployments", "statefulsets")
+        seen = (found.get("status") or {}).get("observedGeneration")
+        return found if seen or not controlled else None
 
     return dict(await until(settled, f"{kind} {name} is settled"))
 

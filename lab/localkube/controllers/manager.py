@@ -14,6 +14,7 @@ from lab.localkube.controllers.accounts import AccountController
 from lab.localkube.controllers.base import ANY, NODE_GRACE, Context, Controller
 from lab.localkube.controllers.cache import Cache, collection
 from lab.localkube.controllers.cronjob import CronJobController
+from lab.localkube.controllers.daemonset import DaemonSetController
 from lab.localkube.controllers.deployment import DeploymentController
 from lab.localkube.controllers.disruption import DisruptionController
 from lab.localkube.controllers.endpoints import EndpointsController
@@ -36,6 +37,7 @@ STANDARD: tuple[Factory, ...] = (
     ReplicaSetController,
     DeploymentController,
     StatefulSetController,
+    DaemonSetController,
     JobController,
     CronJobController,
     EndpointsController,

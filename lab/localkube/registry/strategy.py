@@ -27,6 +27,8 @@ _GENERATION = frozenset(
         "validatingadmissionpolicybindings.admissionregistration.k8s.io",
     }
 )
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""The annotation in which a DaemonSet counts the changes of its template."""
 _KEEPS_STATUS_ON_CREATE = frozenset({"nodes", "namespaces"})
 _NEEDS_VERSION_ON_UPDATE = frozenset(
     {
@@ -80,6 +82,8 @@ def begin(resource: Resource, obj: KubeObject) -> None:
         obj["metadata"]["generation"] = 1
     else:
         obj["metadata"].pop("generation", None)
+    if resource.key == "daemonsets.apps":
+        _count_templates(obj, 1)
     if has_status(resource) and resource.key not in _KEEPS_STATUS_ON_CREATE:
         obj["status"] = thaw(_FIRST_STATUS.get(resource.key, {}))
 
@@ -92,11 +96,20 @@ def carry_over(resource: Resource, old: KubeObject, new: KubeObject) -> None:
             new["status"] = old["status"]
     if resource.key == "namespaces" and "spec" in old:
         new["spec"] = old["spec"]  # its finalizers are written through /finalize
+    if resource.key == "daemonsets.apps":
+        count = (old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "0")
+        changed = old["spec"].get("template") != new["spec"].get("template")
+        _count_templates(new, int(count) + changed)
     if resource.key in _GENERATION:
         generation = int(old["metadata"].get("generation") or 0)
         new["metadata"]["generation"] = generation + 1 if _changed(resource, old, new) else generation
     else:
         new["metadata"].pop("generation", None)
+
+
+def _count_templates(obj: KubeObject, generation: int) -> None:
+    annotations = dict(obj["metadata"].get("annotations") or {})
+    obj["metadata"]["annotations"] = annotations | {TEMPLATE_GENERATION: str(generation)}
 
 
 def _changed(resource: Resource, old: KubeObject, new: KubeObject) -> bool:

@@ -96,14 +96,51 @@ def check_statefulset(obj: KubeObject, causes: Causes) -> None:
     policy = obj["spec"].get("podManagementPolicy")
     if policy not in ("OrderedReady", "Parallel"):
         causes.invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
-    kind = (obj["spec"].get("updateStrategy") or {}).get("type")
-    if kind not in ("RollingUpdate", "OnDelete"):
-        causes.invalid("spec.updateStrategy", kind, "must be 'RollingUpdate' or 'OnDelete'")
+    strategy = obj["spec"].get("updateStrategy") or {}
+    rolling, path = strategy.get("rollingUpdate"), "spec.updateStrategy.rollingUpdate"
+    if strategy.get("type") not in ("RollingUpdate", "OnDelete"):
+        causes.invalid("spec.updateStrategy", strategy.get("type"), "must be 'RollingUpdate' or 'OnDelete'")
+    elif strategy["type"] == "OnDelete" and rolling is not None:
+        causes.invalid(path, rolling, "only allowed for updateStrategy 'RollingUpdate'")
+    elif rolling is not None:
+        check_not_negative(rolling.get("partition"), f"{path}.partition", causes)
+    check_not_negative((obj["spec"].get("ordinals") or {}).get("start"), "spec.ordinals.start", causes)
+    retention = obj["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+    for field, policy in retention.items():
+        if policy not in ("Retain", "Delete"):
+            causes.unsupported(
+                f"spec.persistentVolumeClaimRetentionPolicy.{field}", policy, ("Retain", "Delete")
+            )
+    _refuse_deadline(obj, "StatefulSet", causes)
 
 
 def check_daemonset(obj: KubeObject, causes: Causes) -> None:
     """A DaemonSet."""
     _check_template(obj, "daemonset", ("Always",), causes)
+    _refuse_deadline(obj, "DaemonSet", causes)
+    strategy = obj["spec"].get("updateStrategy") or {}
+    rolling, path = strategy.get("rollingUpdate"), "spec.updateStrategy.rollingUpdate"
+    if strategy.get("type") not in ("RollingUpdate", "OnDelete"):
+        causes.unsupported("spec.updateStrategy.type", strategy.get("type"), ("RollingUpdate", "OnDelete"))
+    elif rolling is None:
+        if strategy["type"] == "RollingUpdate":
+            causes.required(path)
+    elif strategy["type"] == "RollingUpdate":
+        for field in ("maxUnavailable", "maxSurge"):
+            check_count_or_percent(rolling.get(field), f"{path}.{field}", causes)
+        unavailable, surge = (not is_zero(rolling.get(field)) for field in ("maxUnavailable", "maxSurge"))
+        if unavailable and surge:
+            why = "may not be set when maxUnavailable is non-zero"
+            causes.invalid(f"{path}.maxSurge", rolling["maxSurge"], why)
+        elif not unavailable and not surge:
+            causes.required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0")
+
+
+def _refuse_deadline(obj: KubeObject, kind: str, causes: Causes) -> None:
+    """Pods that are to run for ever have no deadline."""
+    if obj["spec"]["template"]["spec"].get("activeDeadlineSeconds") is not None:
+        path = "spec.template.spec.activeDeadlineSeconds"
+        causes.forbidden(path, f"activeDeadlineSeconds in {kind} is not Supported")
 
 
 def _check_job_spec(spec: KubeObject, path: str, causes: Causes) -> None:
