@@ -1,4 +1,4 @@
-"""The medium of the automation: its pod's runner ends, stops or silences the candidate's program when called.
+"""The medium of the automation: its pod's runner ends, stops, silences or crowds out the candidate's program.
 
 The pod is told nothing beforehand. A call goes to port 9400 of the pod with a key that is made from the
 entry and the lab's token, so that the program can neither guess it nor undo what it does; repeated, it does
@@ -31,6 +31,7 @@ AUTOMATION = "automation"
 
 _PORT = "prometheus.io/port"
 _POLL_SECONDS = 0.05
+_LOOK_SECONDS = 1.0
 _TIMEOUT = aiohttp.ClientTimeout(total=3.0)
 
 
@@ -41,7 +42,7 @@ class AutomationFault(Protocol):
     medium: str
 
     def act(self, parameters: Mapping[str, Any]) -> str:
-        """One of kill, pause, metrics-gone, metrics-frozen."""
+        """One of kill, pause, metrics-gone, metrics-frozen, fill-disk."""
 
     def waits(self, parameters: Mapping[str, Any]) -> bool:
         """Whether it comes only with the automation's next change of anything."""
@@ -65,6 +66,7 @@ class AutomationMedium:
         self._asked: set[str] = set()
         self._over: dict[str, str] = {}
         self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._looked = float("-inf")
 
     async def choose(
         self, fault: Fault, values: Mapping[str, Any], situation: Situation
@@ -124,8 +126,18 @@ class AutomationMedium:
         return over
 
     async def agree(self, entries: Sequence[JournalEntry]) -> None:
-        """Call again for what a predecessor may not have called for."""
-        await self.apply([entry for entry in entries if entry.id not in self._over])
+        """Call again for what a predecessor may not have called for; about once a second for all that lasts,
+        as a program that was started anew is not the one that was paused."""
+        biting = [entry for entry in entries if entry.id not in self._over]
+        await self.apply(biting)
+        now = self._clock.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        for entry in biting:
+            if self._faults[entry.fault].lasts():
+                with contextlib.suppress(OSError, StatusError):  # a runner that is gone shows in `ended`
+                    await self._start(entry)
+        self._looked = now
 
     async def close(self) -> None:
         """End what waits, and give the connections back."""

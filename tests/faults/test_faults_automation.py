@@ -213,6 +213,13 @@ async def test_a_pause_survives_the_injector_and_is_undone_by_its_successor(benc
     await successor.undo(successor.journal.open(), "heal")
     assert not await stopped()
     assert successor.journal.entries[entry.id].undone_by == "heal"
+    [again] = await successor.inject("automation-paused", 600)
+    await until(stopped, "the program stands still once more")
+    program = bench.program()
+    assert program is not None
+    program.kill()
+    await until(lambda: undone_by(successor, again.id), "a new program is not the one that was paused")
+    assert successor.journal.entries[again.id].undone_by == "restart"
 
 
 async def test_a_pod_that_is_replaced_ends_its_fault(bench: AutomationBench) -> None:
