@@ -47,8 +47,7 @@ class Audit:
             answer.drop()
             return status_answer(service_unavailable(f"{error.message}; the gateway answers nothing else"))
         self._measures.count(record)
-        if record.mutating and record.dry_run:
-            self._rehearsals.note(record.as_dict())
+        self._rehearsals.note(record)
         return answer
 
     def cut(self, exchange: Exchange) -> None:
