@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from lab.kube.objects import KubeObject
@@ -16,6 +17,9 @@ from lab.kube.resources import Resource
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+
+LONGEST_WINDOW = 30.0
+"""Seconds back to which the use of processors is remembered."""
 
 OWN_USER: KubeObject = {
     "username": "system:localkube",
@@ -205,8 +209,21 @@ class Registry(Protocol):
         """Call back synchronously after every stored change of any resource; returns the unsubscriber."""
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerUsage:
+    """What a container's processes use.
+
+    cpu: cores, on average over the `window` seconds that ended `at`. memory: bytes then.
+    """
+
+    cpu: float
+    memory: int
+    at: datetime
+    window: float
+
+
 class PodRuntime(Protocol):
-    """What the API server asks of the kubelet for the log, exec and attach subresources."""
+    """What the API server asks of the kubelet: logs, commands, and what pods use."""
 
     def logs(
         self,
@@ -236,5 +253,8 @@ class PodRuntime(Protocol):
     ) -> int:
         """Run a command beside the container, in its environment and directory; its exit code."""
 
-    def usage(self, namespace: str, pod: str) -> Mapping[str, float]:
-        """`cpu` in seconds so far and `memory` in bytes of all the pod's processes."""
+    def usage(self, pod: KubeObject, window: float) -> Mapping[str, ContainerUsage]:
+        """What each running container uses, averaged over `window` seconds, at most LONGEST_WINDOW.
+
+        Empty while one of them has not been measured twice.
+        """

@@ -26,6 +26,7 @@ from lab.localkube.api.escalation import Escalation
 from lab.localkube.api.identity import Authenticator, Tokens, User
 from lab.localkube.api.impersonation import impersonate
 from lab.localkube.api.media import JSON, Accepted, negotiate
+from lab.localkube.api.metrics import METRICS_WINDOW, ResourceMetrics
 from lab.localkube.api.openapi import OpenApi
 from lab.localkube.api.podstreams import PodStreams
 from lab.localkube.api.rbac import Attributes, Authorizer
@@ -43,7 +44,10 @@ _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 class Api:
-    """A Kubernetes API over a registry. `ready` says whether /readyz is ok; `runtime` may come later."""
+    """A Kubernetes API over a registry. `ready` says whether /readyz is ok; `runtime` may come later.
+
+    metrics_window: seconds over which metrics.k8s.io averages the use of processors.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Api:
         server: str,
         runtime: PodRuntime | None = None,
         ready: Callable[[], bool] = lambda: True,
+        metrics_window: float = METRICS_WINDOW,
     ) -> None:
         self._authenticator = Authenticator(registry, tokens, admin_token)
         self._authorizer = Authorizer(registry)
@@ -63,7 +68,9 @@ class Api:
         self._ready = ready
         self.streams = PodStreams(registry, runtime)
         reviews = Reviews(registry, self._authenticator, self._authorizer, tokens, clock)
-        self._rest = Rest(registry, reviews, self.streams, Escalation(registry, self._authorizer), clock)
+        self.metrics = ResourceMetrics(registry, clock, metrics_window, lambda: self.streams.runtime)
+        escalation = Escalation(registry, self._authorizer)
+        self._rest = Rest(registry, reviews, self.streams, escalation, clock, self.metrics)
 
     def application(self) -> web.Application:
         """The aiohttp application: one handler for every method and path."""

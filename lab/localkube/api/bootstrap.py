@@ -76,6 +76,7 @@ def _view() -> list[dict[str, Any]]:
     return [
         *(_rule(group, resources, READ) for group, resources in _WORKLOADS),
         _rule("", ("namespaces",), READ),
+        _rule("metrics.k8s.io", ("nodes", "pods"), READ),
     ]
 
 

@@ -30,6 +30,7 @@ from lab.localkube.api.columns import (
     number,
     selector_text,
 )
+from lab.localkube.api.metrics import NODE_METRICS, POD_METRICS
 from lab.localkube.api.pod_columns import POD_COLUMNS
 
 GENERIC = (NAME, AGE)
@@ -358,6 +359,8 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("Ports", lambda obj, _: "80, 443" if at(obj, "spec", "tls") else "80"),
         AGE,
     ),
+    "nodes.metrics.k8s.io": NODE_METRICS,
+    "pods.metrics.k8s.io": POD_METRICS,
     "networkpolicies.networking.k8s.io": (
         NAME,
         Column("Pod-Selector", lambda obj, _: selector_text(at(obj, "spec", "podSelector"))),

@@ -24,6 +24,8 @@ from lab.localkube.api.discovery import subresource_kind, subresource_verbs
 from lab.localkube.api.escalation import Escalation
 from lab.localkube.api.identity import User
 from lab.localkube.api.media import PATCH_TYPES, Accepted, decode, media_type, negotiate
+from lab.localkube.api.metrics import GROUP as METRICS
+from lab.localkube.api.metrics import ResourceMetrics
 from lab.localkube.api.options import check_list_options, delete_options, integer, write_options
 from lab.localkube.api.podstreams import PodStreams
 from lab.localkube.api.representation import Representation
@@ -64,9 +66,11 @@ class Rest:
         streams: PodStreams,
         escalation: Escalation,
         clock: Clock,
+        metrics: ResourceMetrics,
     ) -> None:
         self._registry = registry
         self._reviews = reviews
+        self._metrics = metrics
         self._streams = streams
         self._escalation = escalation
         self._clock = clock
@@ -110,6 +114,8 @@ class Rest:
 
     async def _get(self, call: _Call) -> web.StreamResponse:
         shape = self._shape(call)
+        if call.resource.group == METRICS:
+            return respond(shape.one(self._metrics.get(call.resource, call.namespace, call.info.name)))
         obj = self._registry.get(call.resource, call.namespace, call.info.name)
         if call.info.subresource == "scale":
             return respond(scale_of(obj))
@@ -118,6 +124,9 @@ class Rest:
     async def _list(self, call: _Call) -> web.StreamResponse:
         query, shape = call.request.query, self._shape(call)
         check_list_options(query, watch=False)
+        if call.resource.group == METRICS:
+            selectors = (query.get("labelSelector", ""), call.field_selector)
+            return respond(shape.many(self._metrics.list(call.resource, call.namespace, *selectors)))
         result = self._registry.list(
             call.resource,
             call.namespace,

@@ -26,7 +26,7 @@ from lab.localkube.kubelet.probes import run_probes
 from lab.localkube.kubelet.resolving import resolve_container, termination_file
 from lab.localkube.kubelet.status import ContainerStatus
 from lab.localkube.kubelet.stopping import Stopping
-from lab.localkube.kubelet.usage import Usage, tree_usage
+from lab.localkube.kubelet.usage import Meter, Usage, tree_usage
 from lab.localkube.kubelet.volumes import PodVolumes
 from lab.localkube.kubelet.waiting import end, first_of
 
@@ -61,6 +61,7 @@ class ContainerWorker:
         """Host names and mounted paths as this container needs them."""
         self.executed: set[Process] = set()
         """Commands that run beside the container; they end with it."""
+        self.meter = Meter()
         self._context = context
         self._node = context.node
         self._volumes = volumes
@@ -284,6 +285,7 @@ class ContainerWorker:
         if process is None or process.exit_code is not None:
             return
         usage, limit = self.usage(), self.memory_limit
+        self.meter.add(process, usage, self._node.clock)
         if limit is not None and usage.memory > limit:
             self._out_of_memory = True
             process.kill()

@@ -31,9 +31,8 @@ from lab.localkube.kubelet.ledger import ProcessLedger
 from lab.localkube.kubelet.logs import LogQuery, stream
 from lab.localkube.kubelet.pod import PODS, PodWorker
 from lab.localkube.kubelet.storage import STORAGE_SECONDS, LocalStorage
-from lab.localkube.kubelet.usage import Usage
 from lab.localkube.kubelet.volumes import ApiAccess
-from lab.localkube.protocols import Registry, WatchEvent
+from lab.localkube.protocols import ContainerUsage, Registry, WatchEvent
 
 log = logging.getLogger(__name__)
 
@@ -285,12 +284,18 @@ class Kubelet:
             stderr(f"{error}\n".encode())
             return 127
 
-    def usage(self, namespace: str, pod: str) -> Mapping[str, float]:
+    def usage(self, pod: KubeObject, window: float) -> Mapping[str, ContainerUsage]:
         """PodRuntime."""
-        total = Usage()
-        for container in self._pod(namespace, pod).containers.values():
-            total += container.usage()
-        return {"cpu": total.cpu, "memory": float(total.memory)}
+        worker = self._workers.get(pod["metadata"]["uid"])
+        found: dict[str, ContainerUsage] = {}
+        for name, container in worker.containers.items() if worker else ():
+            if container.process is None:
+                continue
+            reading = container.meter.reading(container.process, window)
+            if reading is None:
+                return {}
+            found[name] = reading
+        return found
 
 
 def count_exists(directory: Path, count: int) -> bool:

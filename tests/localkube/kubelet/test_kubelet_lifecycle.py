@@ -237,10 +237,15 @@ async def test_a_termination_message_is_kept(bench: Bench) -> None:
     assert bench.status("told")["state"]["terminated"]["message"] == "why\n"
 
 
-async def test_usage_counts_all_processes(bench: Bench) -> None:
-    bench.pod("used", PAUSE)
+@pytest.mark.slow
+async def test_what_a_pod_uses_is_known_once_it_was_looked_at_twice(bench: Bench) -> None:
+    pod = bench.pod("used", PAUSE)
     await bench.until_ready("used")
-    assert bench.kubelet.usage("default", "used")["memory"] > 1 << 20
+    await bench.until(lambda: bench.kubelet.usage(pod, 15.0), what="two looks at its processes")
+    [usage] = bench.kubelet.usage(pod, 15.0).values()
+    assert usage.memory > 1 << 20
+    assert usage.cpu >= 0
+    assert usage.window > 0
 
 
 async def test_what_a_policy_refuses_is_tried_again(bench: Bench) -> None:
