@@ -16,9 +16,10 @@ from lab.localkube.controllers import pods as podfacts
 from lab.localkube.controllers.base import created, deleting
 from lab.localkube.controllers.revisions import POD_REVISION
 from lab.localkube.controllers.rollout import resolve
-from lab.localkube.registry.strategy import TEMPLATE_GENERATION
 
 DAEMONSETS = builtin("DaemonSet")
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""The annotation in which the registry counts the changes of a DaemonSet's template."""
 POD_GENERATION = "pod-template-generation"
 _NODE = "node.kubernetes.io/"
 _TOLERATED = (

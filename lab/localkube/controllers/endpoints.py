@@ -108,7 +108,7 @@ class EndpointsController(Controller):
                 if deleting(pod) and not all_ready:
                     continue
                 kind = "addresses" if all_ready or podfacts.ready(pod) else "notReadyAddresses"
-                subset[kind].append(_address(pod))
+                subset[kind].append(_address(service, pod))
             if subset:
                 subsets.append(dict(subset) | ({"ports": ports} if ports else {}))
         self._put_endpoints(service, subsets)
@@ -176,7 +176,7 @@ class EndpointsController(Controller):
                 "ownerReferences": [owner_reference(SERVICES, service)],
             },
             "addressType": "IPv4",
-            "endpoints": [_endpoint(pod, all_ready) for pod in pods],
+            "endpoints": [_endpoint(service, pod, all_ready) for pod in pods],
             "ports": [{"name": "", **port} for port in ports],
         }
 
@@ -209,17 +209,26 @@ def _pod_reference(pod: KubeObject) -> KubeObject:
     return {"kind": "Pod", "name": name_of(pod), "namespace": namespace_of(pod), "uid": metadata["uid"]}
 
 
-def _address(pod: KubeObject) -> KubeObject:
+def _hostname(service: KubeObject, pod: KubeObject) -> KubeObject:
+    """The name that a pod has below its Service: there when its subdomain is that Service."""
+    spec = pod["spec"]
+    named = spec.get("hostname") and spec.get("subdomain") == name_of(service)
+    return {"hostname": spec["hostname"]} if named else {}
+
+
+def _address(service: KubeObject, pod: KubeObject) -> KubeObject:
     node = {"nodeName": pod["spec"]["nodeName"]} if pod["spec"].get("nodeName") else {}
-    return {"ip": pod["status"]["podIP"], **node, "targetRef": _pod_reference(pod)}
+    name = _hostname(service, pod)
+    return {"ip": pod["status"]["podIP"], **name, **node, "targetRef": _pod_reference(pod)}
 
 
-def _endpoint(pod: KubeObject, all_ready: bool) -> KubeObject:
+def _endpoint(service: KubeObject, pod: KubeObject, all_ready: bool) -> KubeObject:
     serving = all_ready or podfacts.ready(pod)
     ready = serving and (all_ready or not deleting(pod))
     endpoint: KubeObject = {
         "addresses": [pod["status"]["podIP"]],
         "conditions": {"ready": ready, "serving": serving, "terminating": deleting(pod)},
+        **_hostname(service, pod),
         "targetRef": _pod_reference(pod),
     }
     if pod["spec"].get("nodeName"):

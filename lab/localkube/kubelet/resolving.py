@@ -35,7 +35,7 @@ def resolve_container(
     command = [rewrite(expand(word, env)) for word in spec.get("command") or ()]
     args = [rewrite(expand(word, env)) for word in spec.get("args") or ()]
     env = {name: rewrite(value) for name, value in env.items()}
-    env.setdefault("HOSTNAME", context.pod["metadata"]["name"])
+    env.setdefault("HOSTNAME", context.pod["spec"].get("hostname") or context.pod["metadata"]["name"])
     token = volumes.token_mounted(spec)
     if token:
         env.setdefault("KUBECONFIG", str(volumes.kubeconfig))

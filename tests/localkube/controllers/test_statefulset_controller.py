@@ -233,6 +233,25 @@ async def test_goes_with_all_that_it_owns(cluster: Cluster, policy: str) -> None
     await cluster.until(lambda: not any(cluster.list(kind) for kind in kinds))
 
 
+async def test_endpoints_name_the_pods_of_the_governing_service(cluster: Cluster) -> None:
+    ports = [{"port": 80, "targetPort": 8080}]
+    for name, address in (("db", "None"), ("front", None)):
+        fixed = {"clusterIP": address} if address else {}
+        cluster.create("Service", name, spec={"selector": {"app": "db"}, "ports": ports} | fixed)
+    stateful_set(cluster, "db", 2)
+    await rolled_out(cluster, "db", 2)
+
+    def hostnames(service: str) -> list[str | None]:
+        [subset] = cluster.get("Endpoints", service)["subsets"]
+        [found] = cluster.list("EndpointSlice", selector=f"kubernetes.io/service-name={service}")
+        names = [each.get("hostname") for each in found["endpoints"]]
+        assert names == [each.get("hostname") for each in subset["addresses"]]
+        return names
+
+    await cluster.until(lambda: hostnames("db") == ["db-0", "db-1"])
+    assert hostnames("front") == [None, None]
+
+
 def claim_templates() -> list[KubeObject]:
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     return [{"metadata": {"name": "data"}, "spec": spec}]

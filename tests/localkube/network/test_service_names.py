@@ -21,6 +21,11 @@ def registry(tmp_path: Path) -> Iterator[Any]:
     )
     for name, spec in (("db", {"ports": [{"port": 5432}]}), ("quiet", {"clusterIP": "None"})):
         opened.create(builtin("Service"), "default", {"metadata": {"name": name}, "spec": spec})
+    pod = {"hostname": "quiet-0", "subdomain": "quiet", "containers": [{"name": "c", "image": "pause"}]}
+    opened.create(builtin("Pod"), "default", {"metadata": {"name": "quiet-0"}, "spec": pod})
+    status = {"status": {"podIP": "127.9.1.5"}}
+    mime = "application/merge-patch+json"
+    opened.patch(builtin("Pod"), "default", "quiet-0", status, mime, subresource="status")
     yield opened
     opened.close()
 
@@ -34,6 +39,11 @@ def registry(tmp_path: Path) -> Iterator[Any]:
         ("a=db.default.svc,b=db.default.svc.cluster.local.", "a=127.9.200.1,b=127.9.200.1"),
         ("See db.default.svc.", "See 127.9.200.1."),
         ("pod-1.db.default.svc", "pod-1.db.default.svc"),
+        ("http://quiet-0.quiet.default.svc:80/", "http://127.9.1.5:80/"),
+        ("quiet-0.quiet.default.svc.cluster.local", "127.9.1.5"),
+        ("quiet-1.quiet.default.svc", "quiet-1.quiet.default.svc"),
+        ("quiet-0.db.default.svc", "quiet-0.db.default.svc"),
+        ("a.quiet-0.quiet.default.svc", "a.quiet-0.quiet.default.svc"),
         ("db.other.svc", "db.other.svc"),
         ("nobody.default.svc:80", "nobody.default.svc:80"),
         ("quiet.default.svc", "quiet.default.svc"),

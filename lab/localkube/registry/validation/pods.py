@@ -23,6 +23,12 @@ _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
+_NAMES = {
+    "serviceAccountName": subdomain_problem,
+    "nodeName": subdomain_problem,
+    "hostname": label_problem,
+    "subdomain": label_problem,
+}
 _MUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
@@ -60,8 +66,8 @@ def check_pod_spec(spec: KubeObject, path: str, causes: Causes) -> None:
         causes.invalid(
             f"{path}.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive"
         )
-    for field in ("serviceAccountName", "nodeName"):
-        problem = subdomain_problem(spec[field]) if spec.get(field) else ""
+    for field, problem_of in _NAMES.items():
+        problem = problem_of(spec[field]) if spec.get(field) else ""
         if problem:
             causes.invalid(f"{path}.{field}", spec[field], problem)
 
