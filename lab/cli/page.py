@@ -26,6 +26,7 @@ def page(
     from lab.dashboard.access import page_token
 
     lab = labs.open_lab(name)
+    lab.ensure("dashboard")
     link = f"{lab.url('lab-system', 'dashboard', 8080)}/?token={page_token(lab.admin_token)}"
     OUTPUT.text(link)
     if open_ and not webbrowser.open(link):

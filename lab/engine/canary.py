@@ -16,6 +16,9 @@ from lab.engine.clients import wait_until
 from lab.engine.lab import Lab
 from lab.errors import DeadlineExceeded, LabError, UsageError
 
+CANARY = "canary"
+"""The Deployment. It is started with the first canary or rollback."""
+
 HEARD_SECONDS = 15.0
 ROLLED_BACK_SECONDS = 120.0
 _EVERY = 0.2
@@ -23,6 +26,7 @@ _EVERY = 0.2
 
 def start(lab: Lab, plan: CanaryPlan) -> CanaryPlan:
     """Have a canary of this plan begun; the plan with the name of its run."""
+    lab.ensure(CANARY)
     begun = replace(plan, run_id=f"{rfc3339(SystemClock().now())}-{secrets.token_hex(4)}")
     lab.kube.merge_config_map(NAMESPACE, PLAN, {"plan": json.dumps(begun.as_dict())})
     return begun
@@ -47,6 +51,7 @@ def command(lab: Lab, action: str, by: str, **more: Any) -> Status:
 
     Raises UsageError when it refuses, DeadlineExceeded when it does not hear.
     """
+    lab.ensure(CANARY)
     asked = Command(secrets.token_hex(8), action, by, **more)
     lab.kube.merge_config_map(NAMESPACE, PLAN, {"command": asked.as_json()})
     heard = _wait(lab, lambda found: found.handled == asked.id, HEARD_SECONDS, f"did not hear {action!r}")

@@ -24,7 +24,7 @@ from lab.core.places import state_home
 from lab.engine.clients import FaultsClient, GatewayClient, PagerClient, wait_until
 from lab.engine.settings import LabSettings
 from lab.errors import DeadlineExceeded, NotReadyError, UsageError
-from lab.kube.objects import KubeObject, name_of
+from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.process import is_running
 from lab.providers.base import Cluster, Provider
 from lab.providers.local import LocalProvider
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 AUTOMATION_START_SECONDS = 20.0
 AUTOMATION_STOP_SECONDS = 20.0
+PART_START_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +225,28 @@ class Lab:
         self.kube.patch_deployment(
             "automation", "automation", {"spec": {"replicas": 1, "template": template}}
         )
-        if not wait_until(lambda: self._automation_is(1), seconds=AUTOMATION_START_SECONDS, every=0.05):
+        if not wait_until(
+            lambda: self._has("automation", "automation"), seconds=AUTOMATION_START_SECONDS, every=0.05
+        ):
             raise DeadlineExceeded(
                 f"the automation's pod was not ready within {AUTOMATION_START_SECONDS:.0f} s",
                 hint="lab logs automation shows what it printed",
             )
         return automation
+
+    def ensure(self, part: str) -> None:
+        """Start a part of lab-system that a fresh lab leaves out until it is wanted; return when it is ready.
+
+        Raises DeadlineExceeded when it does not become ready.
+        """
+        if self._has("lab-system", part):
+            return
+        self.kube.patch_deployment("lab-system", part, {"spec": {"replicas": 1}})
+        if not wait_until(lambda: self._has("lab-system", part), seconds=PART_START_SECONDS, every=0.05):
+            raise DeadlineExceeded(
+                f"the {part} was not ready within {PART_START_SECONDS:.0f} s",
+                hint=f"kubectl -n lab-system logs deploy/{part} shows what it printed",
+            )
 
     def _start_canary(self, plan: CanaryPlan) -> None:
         from lab.engine.canary import start, wait_begun
@@ -248,9 +265,10 @@ class Lab:
                 "the automation's pod did not go away", hint="kubectl -n automation get pods"
             )
 
-    def _automation_is(self, replicas: int) -> bool:
-        found = [d for d in self.kube.deployments() if name_of(d) == "automation"]
-        return bool(found) and is_available(found[0], replicas)
+    def _has(self, namespace: str, name: str) -> bool:
+        """Does a Deployment have its one pod, ready?"""
+        wanted = [d for d in self.kube.deployments() if (namespace_of(d), name_of(d)) == (namespace, name)]
+        return bool(wanted) and is_available(wanted[0], 1)
 
     def close(self) -> None:
         """Give all connections back; the lab goes on."""

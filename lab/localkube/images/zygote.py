@@ -294,10 +294,16 @@ def _execute(argv: Sequence[str], python: bool) -> None:
 
 
 def warm(modules: Sequence[str]) -> None:
-    """Import the modules; a missing one is said and left out. Then the collector forgets what it knows."""
+    """Import each module, and call the function that is named after a colon. What fails is said and left out.
+
+    Then the collector forgets what it knows.
+    """
     for name in modules:
+        module, _, function = name.partition(":")
         try:
-            importlib.import_module(name)
+            imported = importlib.import_module(module)
+            if function:
+                getattr(imported, function)()
         except Exception as error:
             print(f"zygote: {name} is not preloaded: {error!r}", file=sys.stderr, flush=True)
     gc.collect()

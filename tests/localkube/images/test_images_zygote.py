@@ -182,6 +182,21 @@ async def test_a_launcher_that_is_closed_while_it_starts_leaves_no_zygote() -> N
     assert not alive(started[0])
 
 
+async def test_what_is_called_before_the_first_fork_is_there_in_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prepared.py").write_text("done = 0\ndef prepare():\n    global done\n    done += 1\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    runs = Runs(Launcher(("prepared:prepare", "prepared:missing", "json")), tmp_path)
+    try:
+        for _ in range(2):
+            process, output = await runs.python("-c", "import prepared; print(prepared.done)")
+            assert await process.wait() == 0, output.read_text()
+            assert output.read_text() == "1\n"
+    finally:
+        await runs.launcher.close()
+
+
 async def test_many_at_once_all_end_and_are_told_apart(runs: Runs) -> None:
     started = [await runs.python("-c", f"raise SystemExit({code})") for code in range(40)]
     assert [await process.wait() for process, _ in started] == list(range(40))
