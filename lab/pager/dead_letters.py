@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lab.pager.journal import Record
 from lab.pager.people import same_person
 from lab.pager.state import delivered_record, record_of
 from lab.pager.store import PAGER, NotFound, Store, WrongState
@@ -52,11 +53,20 @@ class DeadLetters:
     ) -> DeadLetter:
         """Give work up. The same work again is the same letter, open again with one attempt more; while it is
         open nothing changes. Raises NotFound (the incident), WrongState (too many), JournalError."""
+        letter, records = self.giving_up(by, summary, payload, incident, webhook)
+        if records:
+            self._store.commit(records, letter.as_dict())
+        return letter
+
+    def giving_up(
+        self, by: str, summary: str, payload: Mapping[str, Any], incident: str = "", webhook: str = ""
+    ) -> tuple[DeadLetter, list[Record]]:
+        """The letter that `add` would write, and what it would commit. Raises NotFound, WrongState."""
         if incident and not webhook:
             self._store.incident(incident)
         known = self.find(by, summary, payload, incident)
         if known is not None and known.status is LetterStatus.OPEN:
-            return known
+            return known, []
         waiting = sum(not letter.is_closed for letter in self._store.state.dead_letters.values())
         if waiting >= MAX_OPEN and known is None:
             raise WrongState(
@@ -71,8 +81,7 @@ class DeadLetters:
             number = letter_id(by, summary, payload, incident)
             letter = DeadLetter(number, now, by, summary, dict(payload), incident, webhook)
         tries = f" (given up {letter.attempts} times)" if letter.attempts > 1 else ""
-        self._put(letter, by, f"gives up: {summary}{tries}")
-        return letter
+        return letter, self._records(letter, by, f"gives up: {summary}{tries}")
 
     def replay(self, identity: str, by: str) -> DeadLetter:
         """Give a letter back to its owner. One that is replayed already stays so.
@@ -90,8 +99,8 @@ class DeadLetters:
         if letter.webhook and letter.incident not in self._store.state.incidents:
             raise WrongState(f"incident {letter.incident} is forgotten", hint="discard the letter")
         changed = self._changed(letter, LetterStatus.REPLAYED, by)
-        more = [delivered_record(letter.webhook, letter.incident, "")] if letter.webhook else []
-        self._put(changed, by, f"gives back to {letter.webhook or letter.by}: {letter.summary}", more)
+        again = [delivered_record(letter.webhook, letter.incident, "")] if letter.webhook else []
+        self._put(changed, by, f"gives back to {letter.webhook or letter.by}: {letter.summary}", again)
         return changed
 
     def done(self, identity: str, by: str) -> DeadLetter:
@@ -128,12 +137,15 @@ class DeadLetters:
 
     # What became of notifications
 
-    def notified(self, webhook: str, incident: str) -> None:
-        """A webhook took a notification: its replayed letters about it are done. Raises JournalError."""
-        for letter in list(self._store.state.dead_letters.values()):
+    def taken(self, webhook: str, incident: str) -> list[Record]:
+        """What else is true once a webhook took a notification: its replayed letters about it are done."""
+        records: list[Record] = []
+        for letter in self._store.state.dead_letters.values():
             is_its = letter.webhook == webhook and letter.incident == incident
             if is_its and letter.status is LetterStatus.REPLAYED:
-                self.done(letter.id, webhook)
+                changed = self._changed(letter, LetterStatus.DONE, webhook)
+                records += self._records(changed, webhook, f"done: {letter.summary}")
+        return records
 
     def _living(self, identity: str) -> DeadLetter:
         letter = self.get(identity)
@@ -145,13 +157,16 @@ class DeadLetters:
         return replace(letter, status=status, changed_at=self._store.clock.now(), changed_by=by)
 
     def _put(
-        self, letter: DeadLetter, by: str, text: str, more: list[Any] | None = None, *, is_answer: bool = True
+        self, letter: DeadLetter, by: str, text: str, more: Sequence[Record] = (), *, is_answer: bool = True
     ) -> None:
+        answer = letter.as_dict() if is_answer else None
+        self._store.commit([*self._records(letter, by, text), *more], answer)
+
+    def _records(self, letter: DeadLetter, by: str, text: str) -> list[Record]:
         data = {"deadLetter": letter.id, "status": letter.status.value, "attempts": letter.attempts}
         text = f"{letter.id} {text}"
         line = self._store.history("dead-letter", by, text, data, incident=letter.incident)
-        answer = letter.as_dict() if is_answer else None
-        self._store.commit([record_of("dead-letter", letter), line, *(more or ())], answer)
+        return [record_of("dead-letter", letter), line]
 
 
 def letter_id(by: str, summary: str, payload: Mapping[str, Any], incident: str) -> str:

@@ -25,7 +25,7 @@ from lab.pager.alerts import Alert, fingerprint
 from lab.pager.journal import Record
 from lab.pager.ladder import Ladder
 from lab.pager.silences import Silences
-from lab.pager.state import incident_record
+from lab.pager.state import incident_record, invented_record
 from lab.pager.store import Store, WrongState
 
 HEARTBEAT = "Watchdog"
@@ -70,12 +70,15 @@ class Episodes:
         for identity in self._store.state.open.values():
             self._ends[identity] = self._store.clock.now() + self._resolve_timeout * 4
 
-    def receive(self, alerts: Iterable[Alert]) -> None:
-        """Take a push in: open, renew or resolve. Raises WrongState when too many are open, JournalError."""
-        for alert in alerts:
-            self._receive(alert, self._store.clock.now())
+    def receive(self, alerts: Iterable[Alert], *, made_up_by: str = "") -> None:
+        """Take a push in: open, renew or resolve. Raises WrongState when too many are open, JournalError.
 
-    def _receive(self, alert: Alert, now: datetime) -> None:
+        made_up_by: the row of the fault that made these up; what they open is marked with it.
+        """
+        for alert in alerts:
+            self._receive(alert, self._store.clock.now(), made_up_by)
+
+    def _receive(self, alert: Alert, now: datetime, made_up_by: str) -> None:
         if alert.name == HEARTBEAT:
             self.heard_at = now
             return
@@ -93,7 +96,7 @@ class Episodes:
             self._keep_quiet(print_, alert, ends_at, now, silences)
         else:
             self._forget_silenced(print_)
-            self._fire(print_, alert, ends_at, now)
+            self._fire(print_, alert, ends_at, now, made_up_by)
 
     def _keep_quiet(
         self, print_: str, alert: Alert, ends_at: datetime, now: datetime, silences: list[str]
@@ -117,7 +120,7 @@ class Episodes:
             incident, ends_at=ends_at, annotations=dict(alert.annotations) or incident.annotations
         )
 
-    def _fire(self, print_: str, alert: Alert, ends_at: datetime, now: datetime) -> None:
+    def _fire(self, print_: str, alert: Alert, ends_at: datetime, now: datetime, made_up_by: str) -> None:
         state = self._store.state
         starts_at = min(alert.starts_at or now, now)
         identity = incident_id(print_, starts_at)
@@ -135,7 +138,8 @@ class Episodes:
         pages = again.severity not in QUIET_SEVERITIES
         again = replace(again, ladder=self._ladder.first(now) if pages else None)
         self._ends[identity] = ends_at
-        self._store.commit([incident_record(again, alert.generator_url), line])
+        mark = [invented_record(identity, made_up_by)] if made_up_by else []
+        self._store.commit([incident_record(again, alert.generator_url), line, *mark])
         if pages:
             self._store.meters.pages.labels(again.alertname, again.severity).inc()
 

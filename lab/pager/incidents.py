@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lab.core.incident import NO_ACTION, Action, Incident, IncidentStatus, Note, StatusPost
@@ -43,14 +44,17 @@ class Incidents:
             self._store.meters.to_acknowledge.observe(taken.seconds_to_acknowledge or 0.0)
         return taken
 
-    def resolve(self, identity: str, by: str, note: str = "") -> Incident:
-        """Close an incident by hand. A second time changes nothing. Raises NotFound, JournalError."""
+    def resolve(self, identity: str, by: str, note: str = "", more: Sequence[Record] = ()) -> Incident:
+        """Close an incident by hand. A second time changes nothing. Raises NotFound, JournalError.
+
+        more: what becomes true with it.
+        """
         incident = self._store.incident(identity)
         if not incident.is_open:
             return incident
         now = self._store.clock.now()
         closed = replace(incident, status=IncidentStatus.RESOLVED, resolved_at=now, resolved_by=by)
-        self._update(closed, self._store.history("resolved", by, note, incident=identity))
+        self._update(closed, self._store.history("resolved", by, note, incident=identity), *more)
         self._store.meters.to_resolve.observe(max(closed.seconds_to_resolve or 0.0, 0.0))
         return closed
 
@@ -79,8 +83,8 @@ class Incidents:
         self._store.meters.status_posts.inc()
         return post
 
-    def _update(self, incident: Incident, line: Record) -> Incident:
-        self._store.commit([incident_record(incident), line], answer=incident.as_dict())
+    def _update(self, incident: Incident, *lines: Record) -> Incident:
+        self._store.commit([incident_record(incident), *lines], answer=incident.as_dict())
         return incident
 
 

@@ -1,14 +1,15 @@
 """What makes the pager's memory last: an append-only file of JSON lines.
 
-One line per fact, written before the fact is believed. A line that a crash cut short is left out; the file is
-rewritten, whole and atomically, when most of it is history that newer lines replace.
+One line per change, written before the change is believed: a fact, or an array of facts that are true
+together. A line that a crash cut short is left out, and with it the whole change; the file is rewritten,
+whole and atomically, when most of it is history that newer lines replace.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._file: int | None = None
-        self.lines = 0
+        self.records = 0
+        """In the file."""
 
     def load(self) -> Iterator[Record]:
         """Every whole record, oldest first."""
@@ -38,24 +40,24 @@ class Journal:
             return
         with self._path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                self.lines += 1
                 try:
-                    record = orjson.loads(line)
+                    change = orjson.loads(line)
                 except orjson.JSONDecodeError:
                     log.warning("line %d of %s is damaged and left out", number, self._path.name)
                     continue
-                if isinstance(record, dict):
-                    yield record
+                for record in change if isinstance(change, list) else [change]:
+                    self.records += 1
+                    if isinstance(record, dict):
+                        yield record
 
-    def append(self, records: Iterable[Record]) -> None:
-        """Write records in one piece, or none of them. Raises JournalError."""
-        if self._path is None:
+    def append(self, records: Sequence[Record]) -> None:
+        """Write records in one piece, or none of them, whenever the process dies. Raises JournalError."""
+        if self._path is None or not records:
             return
-        lines = [orjson.dumps(record) + b"\n" for record in records]
+        data = orjson.dumps(records if len(records) > 1 else records[0]) + b"\n"
         try:
             descriptor = self._open(self._path)
             size = os.fstat(descriptor).st_size
-            data = b"".join(lines)
             if os.write(descriptor, data) != len(data):
                 os.ftruncate(descriptor, size)
                 raise OSError("the disk is full")
@@ -64,7 +66,7 @@ class Journal:
                 f"the pager cannot write {self._path}: {error.strerror or error}",
                 hint="make room on the disk; nothing was changed",
             ) from error
-        self.lines += len(lines)
+        self.records += len(records)
 
     def rewrite(self, records: Iterable[Record]) -> None:
         """Replace the whole file. Raises JournalError."""
@@ -78,7 +80,7 @@ class Journal:
         except OSError as error:
             raise JournalError(f"the pager cannot write {self._path}: {error.strerror}") from error
         self.close()
-        self.lines = len(lines)
+        self.records = len(lines)
 
     def close(self) -> None:
         """Give the file back; the next append opens it again."""

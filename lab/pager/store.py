@@ -99,7 +99,7 @@ class Store:
         self._journal.append(records)
         for record in records:
             self.state.apply(record)
-        if self._journal.lines > _COMPACT_ABOVE and self._journal.lines > 4 * self.state.size():
+        if self._journal.records > _COMPACT_ABOVE and self._journal.records > 4 * self.state.size():
             try:
                 self._journal.rewrite(self.state.snapshot())
             except JournalError:

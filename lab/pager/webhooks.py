@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab.core.incident import Incident
 from lab.pager.dead_letters import DeadLetters
+from lab.pager.journal import Record
 from lab.pager.state import delivered_record, record_of
 from lab.pager.store import PAGER, NotFound, Store, WrongState
 from lab.pager.values import Webhook
@@ -39,17 +40,18 @@ class Webhooks:
 
     def told(self, webhook: str, incident: Incident, status: str) -> None:
         """A webhook took a notification. Raises JournalError."""
-        self._store.commit([delivered_record(webhook, incident.id, status)])
-        self._dead_letters.notified(webhook, incident.id)
+        done = self._dead_letters.taken(webhook, incident.id)
+        self._store.commit([delivered_record(webhook, incident.id, status), *done])
 
     def gave_up(self, webhook: Webhook, incident: Incident, status: str, failure: str) -> None:
         """A notification cannot be delivered: it becomes a dead letter. Raises JournalError."""
         summary = f"webhook {webhook.name}: {incident.alertname} {status} was not delivered: {failure}"
         payload = {"receiver": webhook.name, "url": webhook.url, "status": status}
+        letter: list[Record] = []
         try:
-            self._dead_letters.add(PAGER, summary, payload, incident.id, webhook.name)
+            _, letter = self._dead_letters.giving_up(PAGER, summary, payload, incident.id, webhook.name)
         except WrongState:
             pass  # the queue is full; the line of the history below is what is left
         text = f"refused the notification ({status}): {failure}"
         line = self._store.history("webhook", webhook.name, text, {"status": status}, incident=incident.id)
-        self._store.commit([delivered_record(webhook.name, incident.id, status), line])
+        self._store.commit([*letter, delivered_record(webhook.name, incident.id, status), line])

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from lab.core.fault_row import FaultRow
 from lab.core.seed import stream
-from lab.pager.alerts import Alert, fingerprint
+from lab.pager.alerts import Alert
 from lab.pager.episodes import Episodes
 from lab.pager.incidents import Incidents
 from lab.pager.state import invented_record
@@ -87,20 +87,14 @@ class Inventions:
 
     def fire(self, row: FaultRow, alerts: Sequence[Alert]) -> None:
         """Let these fire, or go on firing for a lease. An incident that opens by it is marked as made up."""
-        state = self._store.state
         for alert in alerts:
-            print_ = fingerprint(alert.labels)
-            before = state.open.get(print_)
             try:
-                self._episodes.receive([alert])
+                self._episodes.receive([alert], made_up_by=row.id)
             except WrongState as error:
                 if not self._told_full:
                     log.warning("%s: %s", row.id, error.message)
                 self._told_full = True
                 return
-            opened = state.open.get(print_)
-            if opened is not None and opened != before:
-                self._store.commit([invented_record(opened, row.id)])
         self._told_full = False
 
     def end(self, alert: Alert, now: datetime) -> None:
@@ -111,13 +105,14 @@ class Inventions:
         """The fault is over: resolve what it made up, and say in the history that it did."""
         state = self._store.state
         for identity in [key for key, made_by in state.invented.items() if made_by == row]:
-            incident = state.incidents.get(identity)
+            incident, done = state.incidents.get(identity), invented_record(identity, "")
             if incident is not None and incident.is_open:
-                self._incidents.resolve(identity, author(row), MADE_UP)
+                self._incidents.resolve(identity, author(row), MADE_UP, [done])
             elif incident is not None:
                 line = self._store.history("note", author(row), MADE_UP, {"fault": row}, incident=identity)
-                self._store.commit([line])
-            self._store.commit([invented_record(identity, "")])
+                self._store.commit([line, done])
+            else:
+                self._store.commit([done])
 
 
 def firing(alert: Alert, starts_at: datetime) -> Alert:
