@@ -109,7 +109,7 @@ def _bring_up(
     _switch_on(deployments, settings.parts)
     _staff(manifests, settings.workers)
     deployments.sort(key=lambda m: name_of(m) != SLOWEST)
-    total = len(deployments) + 2
+    total = sum(1 for m in deployments if m["spec"].get("replicas", 1)) + 2
     progress("Kubernetes API", 0, total)
     importing = threading.Thread(target=importlib.import_module, args=("lab.engine.kube",))
     importing.start()  # half a second of imports, spent while the cluster starts
@@ -189,13 +189,13 @@ def _staff(manifests: list[KubeObject], workers: int) -> None:
 
 
 def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:
-    """Wait until every Deployment is available; report each one as it comes."""
+    """Wait until every Deployment that is to run is available; report each one as it comes."""
     seen: set[str] = set()
     waiting: list[KubeObject] = []
 
     def everything() -> bool:
         nonlocal waiting
-        found = kube.deployments()
+        found = [d for d in kube.deployments() if d["spec"]["replicas"]]
         waiting = [d for d in found if not is_available(d)]
         for part in sorted({_part(d) for d in found} - {_part(d) for d in waiting} - seen):
             seen.add(part)
