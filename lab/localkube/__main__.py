@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.localkube.server import Cluster, Settings
+from lab.localkube.server import MOST_NODES, Cluster, Settings
 
 _BLOCKS = range(1, 255)
+SHORTEST_GRACE = 1.0
+"""Less would call a node lost whenever the machine is busy."""
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -29,12 +31,29 @@ def parse(arguments: Sequence[str]) -> Settings:
     )
     parser.add_argument("--ready-file", type=Path, help="written as JSON when the API is ready")
     parser.add_argument("--backoff-max", type=float, help="longest delay between restarts, in seconds")
+    parser.add_argument("--nodes", type=int, default=1, help=f"virtual nodes, from 1 to {MOST_NODES}")
+    parser.add_argument(
+        "--node-monitor-grace-period",
+        type=float,
+        help="seconds without a heartbeat after which a node counts as lost (40)",
+    )
+    parser.add_argument(
+        "--default-toleration-seconds",
+        type=int,
+        help="seconds that a pod which does not say stays on a lost node (300)",
+    )
     parser.add_argument("--api-only", action="store_true", help="no kubelet and no service proxy")
     given = parser.parse_args(arguments)
     if given.block not in _BLOCKS:
         parser.error(f"--block must be from {_BLOCKS[0]} to {_BLOCKS[-1]}, not {given.block}")
     if given.backoff_max is not None and given.backoff_max <= 0:
         parser.error("--backoff-max must be more than 0")
+    if not 1 <= given.nodes <= MOST_NODES:
+        parser.error(f"--nodes must be from 1 to {MOST_NODES}, not {given.nodes}")
+    if given.node_monitor_grace_period is not None and given.node_monitor_grace_period < SHORTEST_GRACE:
+        parser.error(f"--node-monitor-grace-period must be at least {SHORTEST_GRACE:g}")
+    if given.default_toleration_seconds is not None and given.default_toleration_seconds < 0:
+        parser.error("--default-toleration-seconds must not be negative")
     return Settings(
         data_dir=given.data_dir.absolute(),
         block=given.block,
@@ -42,6 +61,9 @@ def parse(arguments: Sequence[str]) -> Settings:
         ready_file=given.ready_file.absolute() if given.ready_file else None,
         backoff_max=given.backoff_max,
         api_only=given.api_only,
+        nodes=given.nodes,
+        node_grace=given.node_monitor_grace_period,
+        toleration_seconds=given.default_toleration_seconds,
     )
 
 

@@ -34,7 +34,7 @@ from lab.localkube.api.identity import Tokens
 log = logging.getLogger(__name__)
 
 PORT = 6443
-NODE_NAME = "local"
+MOST_NODES = 20
 TOKEN_SECONDS = 365 * 24 * 3600
 """Life of the tokens that the kubelet mounts: as long as any lab lives, as nothing rotates them."""
 
@@ -48,7 +48,9 @@ class Settings:
     the lab's own.
 
     ready_file: there while /readyz is ok. backoff_max: longest restart delay in seconds, None for the
-    kubelet's own. api_only: no kubelet and no service proxy.
+    kubelet's own. api_only: no kubelet and no service proxy. nodes: how many virtual nodes. node_grace:
+    seconds without a heartbeat after which a node counts as lost, toleration_seconds: how long a pod that
+    does not say stays there; None for upstream's 40 and 300.
     """
 
     data_dir: Path
@@ -57,6 +59,9 @@ class Settings:
     ready_file: Path | None = None
     backoff_max: float | None = None
     api_only: bool = False
+    nodes: int = 1
+    node_grace: float | None = None
+    toleration_seconds: int | None = None
 
     @property
     def host(self) -> str:
@@ -150,8 +155,11 @@ class Cluster:
         listener = _bind(settings.host, PORT)
         with contextlib.closing(listener):
             credentials = Credentials(settings.data_dir / "pki", settings.host)
+            more: dict[str, Any] = {}
+            if settings.toleration_seconds is not None:
+                more["toleration_seconds"] = settings.toleration_seconds
             registry = open_registry(
-                settings.data_dir / "store", clock=self._clock, service_range=settings.service_range
+                settings.data_dir / "store", clock=self._clock, service_range=settings.service_range, **more
             )
             with contextlib.closing(registry):
                 await self._serve(registry, credentials, listener)
@@ -201,20 +209,25 @@ class Cluster:
     ) -> None:
         from lab.localkube.controllers.manager import Controllers
 
-        controllers = Controllers(registry, clock=self._clock, ca_pem=credentials.ca_pem.decode())
+        grace = self.settings.node_grace
+        lenient: dict[str, Any] = {} if grace is None else {"node_grace": grace}
+        ca_pem = credentials.ca_pem.decode()
+        controllers = Controllers(registry, clock=self._clock, ca_pem=ca_pem, **lenient)
         loops.start("controllers", controllers.run())
         if self.settings.api_only:
             return
-        from lab.localkube.kubelet.kubelet import Kubelet
+        from lab.localkube.kubelet.nodes import Nodes
         from lab.localkube.network.proxy import ServiceProxy
 
         loops.start("service proxy", ServiceProxy(registry).run())
         more: dict[str, Any] = {}
         if self.settings.backoff_max is not None:
             more["backoff_max"] = self.settings.backoff_max
-        kubelet = Kubelet(
+        if grace is not None:
+            more["lease_seconds"] = grace
+        nodes = Nodes(
             registry,
-            node_name=NODE_NAME,
+            count=self.settings.nodes,
             data_dir=self.settings.data_dir / "kubelet",
             block=self.settings.block,
             images=self.settings.images,
@@ -224,8 +237,8 @@ class Cluster:
             ca_file=credentials.ca_file,
             **more,
         )
-        api.streams.runtime = kubelet
-        loops.start("kubelet", kubelet.run(), first_to_stop=True)
+        api.streams.runtime = nodes
+        loops.start("nodes", nodes.run(), first_to_stop=True)
 
     def _announce(self) -> None:
         if self.settings.ready_file is None:

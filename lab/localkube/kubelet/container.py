@@ -110,6 +110,12 @@ class ContainerWorker:
         """Ask it to end within `grace` seconds and not to start again. May be repeated with less grace."""
         self._stopping.request(grace)
 
+    def kill(self) -> None:
+        """SIGKILL all that runs in it now."""
+        for process in (self.process, *self.executed):
+            if process is not None:
+                process.kill()
+
     async def _wait_back_off(self) -> bool:
         """Wait for the next start's time; False when it is to stop instead."""
         if self._ended_at is None:

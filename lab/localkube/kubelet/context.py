@@ -58,6 +58,8 @@ class PodContext:
     """Tells the pod's worker that a container's status changed."""
     references: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and replaced, when a ConfigMap or Secret of the pod's namespace changed."""
+    silent: bool = False
+    """Nothing is heard of the pod any more: its node has lost its power."""
 
     @property
     def directory(self) -> Path:
@@ -72,7 +74,8 @@ class PodContext:
 
     def event(self, type: str, reason: str, message: str, field_path: str = "") -> None:
         """Record an event about the pod, or about the part of it that `field_path` names."""
-        self.node.events.event(self.pod, type, reason, message, field_path=field_path)
+        if not self.silent:
+            self.node.events.event(self.pod, type, reason, message, field_path=field_path)
 
     def references_changed(self) -> None:
         """Wake whoever waits for a ConfigMap or Secret."""

@@ -1,10 +1,12 @@
-"""The Node object of this host, and its heartbeat."""
+"""The Node object of a virtual node, and its heartbeat."""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psutil
@@ -16,12 +18,14 @@ from lab.kube.status import StatusError
 from lab.localkube.kubelet.context import kube_time
 from lab.localkube.protocols import Registry
 
+log = logging.getLogger(__name__)
+
 NODES = builtin("Node")
 LEASES = builtin("Lease")
 NAMESPACES = builtin("Namespace")
 LEASE_NAMESPACE = "kube-node-lease"
-LEASE_SECONDS = 40
-HEARTBEAT_SECONDS = 10.0
+LEASE_SECONDS = 40.0
+"""Upstream's; the lease is renewed four times as often."""
 STATUS_SECONDS = 300.0
 LEAST_CPUS = 8
 """Processor time is not enforced, so a small machine still offers this many processors to the scheduler."""
@@ -34,33 +38,69 @@ def node_capacity() -> tuple[float, int]:
 
 
 class Heartbeat:
-    """Registers the node and renews its lease."""
+    """Registers the node and renews its lease.
 
-    def __init__(self, registry: Registry, clock: Clock, name: str, address: str, version: str) -> None:
+    labels: those that it has beside the usual ones. lease_seconds: how long it may be silent.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        name: str,
+        address: str,
+        version: str,
+        *,
+        labels: Mapping[str, str],
+        lease_seconds: float,
+    ) -> None:
         self._registry = registry
         self._clock = clock
         self._name = name
         self._address = address
         self._version = version
+        self._labels = labels
+        self._lease_seconds = lease_seconds
 
-    async def run(self) -> None:
-        """Beat until cancelled; the first beat is `register`."""
-        beats = 0
+    async def run(self, returned: Callable[[], None]) -> None:
+        """Beat until cancelled; the first beat is `register`.
+
+        `returned` is called when the cluster had given the node up, as after a pause of the whole machine.
+        """
+        every = self._lease_seconds / 4
+        silent = 0.0
         while True:
-            await self._clock.sleep(HEARTBEAT_SECONDS)
-            beats += 1
+            await self._clock.sleep(every)
+            silent += every
             self._renew()
-            if beats * HEARTBEAT_SECONDS % STATUS_SECONDS == 0:
+            lost = self._given_up()
+            if not lost and silent < STATUS_SECONDS:
+                continue
+            try:
                 self.register()
+            except StatusError as error:
+                log.warning("the status of node %s is not written: %s", self._name, error.message)
+                continue
+            silent = 0.0
+            if lost:
+                returned()
 
-    def register(self) -> None:
-        """Create the Node, or take it over, and say that it is ready."""
+    def find(self) -> KubeObject | None:
+        """The Node object, if there is one."""
         try:
-            node = self._registry.get(NODES, "", self._name)
+            return self._registry.get(NODES, "", self._name)
         except StatusError as error:
             if error.code != 404:
                 raise
-            node = self._registry.create(NODES, "", self._node())
+            return None
+
+    def _given_up(self) -> bool:
+        conditions = ((self.find() or {}).get("status") or {}).get("conditions") or ()
+        return any(each.get("type") == "Ready" and each.get("status") == "Unknown" for each in conditions)
+
+    def register(self) -> None:
+        """Create the Node, or take it over, and say that it is ready."""
+        node = self.find() or self._registry.create(NODES, "", self._node())
         labels = {**self._node()["metadata"]["labels"], **(node["metadata"].get("labels") or {})}
         if labels != node["metadata"].get("labels"):
             node = self._registry.update(
@@ -75,6 +115,7 @@ class Heartbeat:
             "kubernetes.io/hostname": self._name,
             "kubernetes.io/os": sys.platform,
             "kubernetes.io/arch": _architecture(),
+            **self._labels,
         }
         return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self._name, "labels": labels}}
 
@@ -134,7 +175,8 @@ class Heartbeat:
 
     def _renew(self) -> None:
         now = rfc3339(self._clock.now())
-        spec = {"holderIdentity": self._name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}
+        seconds = max(1, round(self._lease_seconds))
+        spec = {"holderIdentity": self._name, "leaseDurationSeconds": seconds, "renewTime": now}
         try:
             lease = self._registry.get(LEASES, LEASE_NAMESPACE, self._name)
             self._registry.update(LEASES, LEASE_NAMESPACE, self._name, {**lease, "spec": spec})

@@ -12,132 +12,136 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from lab.core.clock import Clock
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource
 from lab.kube.status import StatusError, bad_request
-from lab.localkube.events import EventRecorder
-from lab.localkube.images.images import Images
 from lab.localkube.images.launch import StartError
-from lab.localkube.kubelet.addresses import PodAddresses
-from lab.localkube.kubelet.backoff import UPSTREAM_CAP, BackoffPolicy
 from lab.localkube.kubelet.container import ContainerWorker
 from lab.localkube.kubelet.context import Node
 from lab.localkube.kubelet.executing import run_beside
-from lab.localkube.kubelet.heartbeat import Heartbeat, node_capacity
-from lab.localkube.kubelet.ledger import ProcessLedger
+from lab.localkube.kubelet.heartbeat import Heartbeat
 from lab.localkube.kubelet.logs import LogQuery, stream
 from lab.localkube.kubelet.pod import PODS, PodWorker
+from lab.localkube.kubelet.power import PowerSwitch
 from lab.localkube.kubelet.storage import STORAGE_SECONDS, LocalStorage
-from lab.localkube.kubelet.volumes import ApiAccess
-from lab.localkube.protocols import ContainerUsage, Registry, WatchEvent
+from lab.localkube.kubelet.waiting import end, first_of
+from lab.localkube.protocols import ContainerUsage, WatchEvent
 
 log = logging.getLogger(__name__)
 
 VERSION = "v1.32.0"
+PORT = 10250
+"""Where upstream's kubelet listens; here nobody does."""
 SAMPLE_SECONDS = 1.0
 """How often memory limits are looked at."""
 TOKEN_RENEWAL_SECONDS = 600.0
+JOIN_SECONDS = 1.0
+"""Pause before a node that was refused asks again."""
 SHUTDOWN_GRACE = 0.3
 """Seconds that pods get when the kubelet itself is stopped: their data are disposable."""
 
 
 class Kubelet:
-    """One node. `run` it; it is the API server's PodRuntime.
+    """One virtual node. `Nodes` makes all of a cluster and readies what they share.
 
-    data_dir: pods' files, and what is needed to clean up after a crash. block: the n of 127.n.0.0/16.
-    images: the images, or the path of their file (None: the one that comes with the lab). issue_token:
-    (namespace, ServiceAccount, pod) -> bearer token. api_server: the URL that pods use. backoff_max: the
-    longest delay between restarts, in seconds; the other delays scale with it. storage_seconds: how often
-    limits of local storage are looked at.
+    storage_seconds: how often limits of local storage are looked at.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        node: Node,
+        heartbeat: Heartbeat,
         *,
-        node_name: str,
-        data_dir: Path,
-        block: int,
-        images: Images | Path | None,
-        clock: Clock,
-        issue_token: Callable[[str, str, str], str],
-        api_server: str,
-        ca_file: Path,
-        backoff_max: float = UPSTREAM_CAP,
         storage_seconds: float = STORAGE_SECONDS,
     ) -> None:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        address = urlsplit(api_server)
-        cpu, memory = node_capacity()
-        self._node = Node(
-            name=node_name,
-            address=f"127.{block}.0.1",
-            cpu=cpu,
-            memory=memory,
-            registry=registry,
-            clock=clock,
-            images=images if isinstance(images, Images) else Images(images),
-            events=EventRecorder(registry, clock, "kubelet", node_name),
-            ledger=ProcessLedger(data_dir / "processes.json"),
-            addresses=PodAddresses(block, data_dir / "next-address"),
-            backoff=BackoffPolicy(backoff_max),
-            access=ApiAccess(api_server, ca_file.read_text(), issue_token),
-            api=(address.hostname or "", str(address.port or 443)),
-            directory=data_dir,
-        )
-        self._heartbeat = Heartbeat(registry, clock, node_name, self._node.address, VERSION)
+        self._node = node
+        self._heartbeat = heartbeat
+        self._power = PowerSwitch()
+        self._registered = False
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._finished: set[str] = set()
-        self._storage = LocalStorage(clock, lambda: list(self._workers.values()), storage_seconds)
+        self._lost: dict[str, Path] = {}
+        """Folders of the pods that ran when the power went, by uid."""
+        self._storage = LocalStorage(node.clock, lambda: list(self._workers.values()), storage_seconds)
+
+    def register(self) -> None:
+        """Join the cluster, if the node has power."""
+        self._power.follow(self._heartbeat.find())
+        if self._power.on:
+            self._heartbeat.register()
+            self._registered = True
 
     async def run(self) -> None:
         """Be a node until cancelled; then the processes of all pods end, and their objects stay."""
-        self._heartbeat.register()
         unsubscribe = self._node.registry.subscribe(self._on_change)
+        self._power.follow(self._heartbeat.find())
         try:
-            await self._prepare()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._heartbeat.run())
-                group.create_task(self._watch_limits())
-                group.create_task(self._storage.run())
-                group.create_task(self._renew_tokens())
-                group.create_task(self._follow_pods())
+            while True:
+                await self._power.turned(True)
+                await self._work_while_powered()
         finally:
             unsubscribe()
             await self._shut_down()
 
-    async def _prepare(self) -> None:
-        """End and forget what an earlier kubelet left, and get ready to start processes."""
-        node = self._node
-        swept = await asyncio.to_thread(node.ledger.sweep)
-        if swept:
-            log.warning("ended %d processes that an earlier kubelet left", swept)
-        node.images.launcher.on_start = node.ledger.add
-        node.images.launcher.on_end = node.ledger.remove
-        await node.images.start()
-        self._forget_old_pods()
+    async def _work_while_powered(self) -> None:
+        try:
+            if not self._registered:
+                self.register()
+        except StatusError as error:
+            log.warning("node %s cannot join the cluster: %s", self._node.name, error.message)
+            await self._node.clock.sleep(JOIN_SECONDS)
+            return
+        working = asyncio.create_task(self._work())
+        try:
+            await first_of(self._node.clock, None, working, self._power.turned(False))
+            if working.done():
+                working.result()
+            self._lose_power()
+        finally:
+            await end(working)
+        await end(*self._tasks.values())
+
+    async def _work(self) -> None:
+        await self._clean_up()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._heartbeat.run(self._report))
+            group.create_task(self._watch_limits())
+            group.create_task(self._storage.run())
+            group.create_task(self._renew_tokens())
+            group.create_task(self._follow_pods())
+
+    def _lose_power(self) -> None:
+        """Kill everything at once and say nothing: objects and files stay as they are."""
+        log.warning("node %s has lost its power", self._node.name)
+        self._registered = False
+        for uid, worker in self._workers.items():
+            self._lost[uid] = worker.context.directory
+            worker.lose_power()
+
+    async def _clean_up(self) -> None:
+        """Remove the files of pods that went away while the power was off."""
+        if self._lost:
+            present = {pod["metadata"]["uid"] for pod in self._node.registry.list(PODS).items}
+            for uid, directory in self._lost.items():
+                if uid not in present:
+                    await asyncio.to_thread(shutil.rmtree, directory, True)
+            self._lost.clear()
+
+    def _report(self) -> None:
+        """Say again how the pods are: the cluster had given them up."""
+        for worker in self._workers.values():
+            worker.report()
 
     async def _shut_down(self) -> None:
         for worker in self._workers.values():
             worker.vanish(SHUTDOWN_GRACE, keep=True)
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=SHUTDOWN_GRACE + 0.5)
-        await self._node.images.close()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-    def _forget_old_pods(self) -> None:
-        """Remove the files of pods that went away while no kubelet ran."""
-        root = self._node.directory / "pods"
-        present = {pod["metadata"]["uid"] for pod in self._node.registry.list(PODS).items}
-        for directory in root.iterdir() if root.exists() else ():
-            if directory.name not in present:
-                shutil.rmtree(directory, ignore_errors=True)
 
     async def _follow_pods(self) -> None:
         """Watch this node's pods; when the watch breaks off, begin again from a list."""
@@ -176,15 +180,19 @@ class Kubelet:
     def _done(self, uid: str, task: asyncio.Task[None]) -> None:
         worker = self._workers.pop(uid)
         self._tasks.pop(uid)
+        if task.cancelled():
+            return
         metadata = worker.pod["metadata"]
         with contextlib.suppress(StatusError):
             present = self._node.registry.get(PODS, metadata["namespace"], metadata["name"])
             if present["metadata"]["uid"] == uid:
                 self._finished.add(uid)  # something else still holds the object: do not run it again
-        if not task.cancelled() and task.exception() is not None:
+        if task.exception() is not None:
             log.error("pod %s", worker.context.title, exc_info=task.exception())
 
     def _on_change(self, resource: Resource, event: WatchEvent) -> None:
+        if resource.key == "nodes" and name_of(event.object) == self._node.name:
+            self._power.follow(None if event.type == "DELETED" else event.object)
         if resource.key in ("configmaps", "secrets"):
             namespace = namespace_of(event.object)
             for worker in self._workers.values():
@@ -205,6 +213,10 @@ class Kubelet:
                 worker.refresh(renew_token=True)
 
     def _pod(self, namespace: str, name: str) -> PodWorker:
+        if not self._power.on:
+            address = f"{self._node.address}:{PORT}"
+            why = f"error dialing backend: dial tcp {address}: connect: no route to host"
+            raise StatusError(500, "", why)
         for worker in self._workers.values():
             if name_of(worker.pod) == name and namespace_of(worker.pod) == namespace:
                 return worker

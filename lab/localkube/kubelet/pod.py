@@ -93,6 +93,16 @@ class PodWorker:
         self._vanished.set()
         self._request_stop(grace)
 
+    def lose_power(self) -> None:
+        """Kill all its processes at once; nothing more is written, and its files stay. Then cancel `run`."""
+        self._gone = self._keep = self.context.silent = True
+        for worker in self.containers.values():
+            worker.kill()
+
+    def report(self) -> None:
+        """Write the status again, as somebody else has written one."""
+        self._changed()
+
     def refresh(self, *, renew_token: bool = False) -> None:
         """Bring volumes up to date after a ConfigMap or Secret changed, and wake who waits for one."""
         if self._facts.network_ready and self.active:

@@ -18,6 +18,7 @@ from lab.kube.resources import builtin
 from lab.kube.status import StatusError
 from lab.localkube.images.images import Images
 from lab.localkube.kubelet.kubelet import Kubelet
+from lab.localkube.kubelet.nodes import Nodes
 from lab.localkube.registry.registry import open_registry
 
 PODS = builtin("Pod")
@@ -44,23 +45,32 @@ _blocks = itertools.cycle(range(100 + os.getpid() % 50, 250))
 class Bench:
     """A registry and a kubelet, with what a test needs to ask them."""
 
-    def __init__(self, directory: Path, *, backoff_max: float = 3.0, block: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        backoff_max: float = 3.0,
+        block: int | None = None,
+        count: int = 1,
+        lease_seconds: float = 40.0,
+    ) -> None:
         self.directory = directory
         self.block = free_block() if block is None else block
         self.clock = SystemClock()
         services = [f"127.{self.block}.200.{host}" for host in range(1, 50)]
         self.registry = open_registry(directory / "store", clock=self.clock, service_range=services)
         self.backoff_max = backoff_max
+        self.count, self.lease_seconds = count, lease_seconds
         self.kubelet = self.make_kubelet()
         self.task: asyncio.Task[None] | None = None
 
     def make_kubelet(self) -> Kubelet:
-        """Another kubelet on the same registry and folder."""
+        """Other nodes on the same registry and folder; the first one's kubelet."""
         ca = self.directory / "ca.crt"
         ca.write_text("not a certificate\n")
-        return Kubelet(
+        self.nodes = Nodes(
             self.registry,
-            node_name=NODE,
+            count=self.count,
             data_dir=self.directory / "kubelet",
             block=self.block,
             images=Images(self._image_map()),
@@ -70,7 +80,9 @@ class Bench:
             ca_file=ca,
             backoff_max=self.backoff_max,
             storage_seconds=0.1,
+            lease_seconds=self.lease_seconds,
         )
+        return self.nodes.kubelets[NODE]
 
     def _image_map(self) -> Path:
         """The lab's images, but nothing is preloaded: a test needs little of it."""
@@ -80,7 +92,7 @@ class Bench:
         return file
 
     async def start(self) -> None:
-        self.task = asyncio.create_task(self.kubelet.run())
+        self.task = asyncio.create_task(self.nodes.run())
         await self.until(lambda: self.ready_node(), what="the node")
 
     async def stop(self) -> None:
