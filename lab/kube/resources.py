@@ -34,6 +34,11 @@ class Resource:
         return self.kind.lower()
 
     @property
+    def list_kind(self) -> str:
+        """The kind of a list of them."""
+        return f"{self.kind}List"
+
+    @property
     def api_version(self) -> str:
         """`v1` or `apps/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
@@ -249,6 +254,16 @@ BUILTIN: tuple[Resource, ...] = (
         "ValidatingAdmissionPolicyBinding",
         namespaced=False,
         categories=("api-extensions",),
+    ),
+    Resource(
+        "apiextensions.k8s.io",
+        "v1",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        namespaced=False,
+        short_names=("crd", "crds"),
+        categories=("api-extensions",),
+        subresources=("status",),
     ),
     Resource("metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", namespaced=False, verbs=_READ),
     Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", verbs=_READ),

@@ -146,8 +146,28 @@ async def build_wall(kube: KubeClient) -> None:
 
 def minimal(resource: Resource, name: str) -> dict[str, Any]:
     """A small valid object of a kind."""
-    typed = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
+    metadata = {"name": named(resource, name)}
+    typed = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+    if resource.kind == "CustomResourceDefinition":
+        return typed | {"spec": definition(name)}
     return typed | SPECS.get(resource.key, {})
+
+
+def named(resource: Resource, name: str) -> str:
+    """A name that an object of a kind may have."""
+    return f"{name}s.example.com" if resource.kind == "CustomResourceDefinition" else name
+
+
+def definition(name: str) -> dict[str, Any]:
+    """The spec of a CustomResourceDefinition."""
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object"}},
+    }
+    names = {"plural": f"{name}s", "kind": name.capitalize()}
+    return {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
 
 
 @pytest.fixture(scope="module")
@@ -312,12 +332,13 @@ PATCHED = {
 def writes(resource: Resource) -> Iterator[tuple[str, str, Any, str]]:
     """Every way to write a kind: method, target, a body that is good for it, its content type."""
     namespace = "shop" if resource.namespaced else ""
-    collection, one = resource.path(namespace), resource.path(namespace, "p")
+    collection, one = resource.path(namespace), resource.path(namespace, named(resource, "p"))
     yield "POST", collection, minimal(resource, "new"), JSON
     yield "PUT", one, minimal(resource, "p"), JSON
     yield "DELETE", one, None, JSON
     yield "DELETE", collection, None, JSON
-    yield "PATCH", f"{collection}/new?fieldManager=a", minimal(resource, "new"), APPLY
+    new = resource.path(namespace, named(resource, "new"))
+    yield "PATCH", f"{new}?fieldManager=a", minimal(resource, "new"), APPLY
     yield "PATCH", f"{one}?fieldManager=a&force=true", minimal(resource, "p") | LABELS, APPLY
     for content_type, body in PATCHED.items():
         yield "PATCH", one, body, content_type

@@ -27,6 +27,7 @@ class Column:
     type: str = "string"
     priority: int = 0
     format: str = ""
+    description: str = ""
 
     def definition(self) -> dict[str, Any]:
         """metav1.TableColumnDefinition."""
@@ -34,7 +35,7 @@ class Column:
             "name": self.name,
             "type": self.type,
             "format": self.format,
-            "description": "",
+            "description": self.description,
             "priority": self.priority,
         }
 

@@ -18,10 +18,11 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 MOST_ALIASES = 20
 """Aliases in a YAML body. A few small ones can stand for gigabytes."""
 
+STRATEGIC = "application/strategic-merge-patch+json"
 PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
+    STRATEGIC,
     "application/apply-patch+yaml",
 )
 _JSON_RANGES = (JSON, "application/*", "*/*")

@@ -32,6 +32,7 @@ from lab.localkube.api.columns import (
 )
 from lab.localkube.api.metrics import NODE_METRICS, POD_METRICS
 from lab.localkube.api.pod_columns import POD_COLUMNS
+from lab.localkube.api.volume_columns import VOLUME_COLUMNS
 
 GENERIC = (NAME, AGE)
 
@@ -248,6 +249,10 @@ _EVENT = (
 )
 
 COLUMNS: Mapping[str, Sequence[Column]] = {
+    "customresourcedefinitions.apiextensions.k8s.io": (
+        NAME,
+        field("Created At", "metadata", "creationTimestamp", type="date"),
+    ),
     "pods": POD_COLUMNS,
     "deployments.apps": (
         NAME,
@@ -349,6 +354,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         AGE,
     ),
     "leases.coordination.k8s.io": (NAME, field("Holder", "spec", "holderIdentity", default=""), AGE),
+    **VOLUME_COLUMNS,
     "horizontalpodautoscalers.autoscaling": AUTOSCALER,
     "horizontalpodautoscalers.v1.autoscaling": OLD_AUTOSCALER,
     "ingresses.networking.k8s.io": (

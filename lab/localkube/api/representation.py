@@ -8,9 +8,11 @@ from datetime import datetime
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.localkube.api.columns import Column
+from lab.localkube.api.custom_columns import custom_columns
 from lab.localkube.api.media import Accepted
 from lab.localkube.api.printers import COLUMNS, GENERIC
 from lab.localkube.protocols import ListResult
+from lab.localkube.registry.custom.resource import CustomResource
 
 
 class Representation:
@@ -43,7 +45,8 @@ class Representation:
         return self._partial(obj) if self.accepted.kind else obj
 
     def many(self, result: ListResult) -> KubeObject:
-        """A page of a list. Items of a typed list carry neither kind nor apiVersion, as upstream."""
+        """A page of a list. Only items of custom resources carry kind and apiVersion, as upstream."""
+        custom = isinstance(self.resource, CustomResource)
         metadata: KubeObject = {"resourceVersion": str(result.rv)}
         if result.continue_token:
             metadata["continue"] = result.continue_token
@@ -59,10 +62,10 @@ class Representation:
                 "items": [self._partial(item) for item in result.items],
             }
         return {
-            "kind": f"{self.resource.kind}List",
+            "kind": self.resource.list_kind,
             "apiVersion": self.resource.api_version,
             "metadata": metadata,
-            "items": [_untyped(item) for item in result.items],
+            "items": [*result.items] if custom else [_untyped(item) for item in result.items],
         }
 
     def _partial(self, obj: KubeObject) -> KubeObject:
@@ -73,7 +76,11 @@ class Representation:
         }
 
     def _table(self, items: Sequence[KubeObject], metadata: KubeObject, now: datetime) -> KubeObject:
-        columns = COLUMNS.get(self.resource.key, GENERIC)
+        columns = (
+            custom_columns(self.resource)
+            if isinstance(self.resource, CustomResource)
+            else COLUMNS.get(self.resource.key, GENERIC)
+        )
         return {
             "kind": "Table",
             "apiVersion": f"meta.k8s.io/{self.accepted.version}",

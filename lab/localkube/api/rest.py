@@ -14,6 +14,7 @@ from lab.kube.objects import KubeObject
 from lab.kube.request import RequestInfo
 from lab.kube.resources import Resource
 from lab.kube.status import (
+    StatusError,
     bad_request,
     method_not_allowed,
     path_not_found,
@@ -32,6 +33,7 @@ from lab.localkube.api.representation import Representation
 from lab.localkube.api.reviews import Reviews
 from lab.localkube.api.watching import stream_watch
 from lab.localkube.protocols import Registry, WriteOptions
+from lab.localkube.registry.custom.resource import CustomResource
 from lab.localkube.registry.decoding import conform, strict_error
 from lab.localkube.registry.scale import scale_of
 
@@ -101,11 +103,17 @@ class Rest:
             allowed = resource.verbs
         if info.verb not in self._verbs or info.verb not in allowed:
             raise method_not_allowed()
+        if info.verb == "create" and isinstance(resource, CustomResource) and resource.terminating:
+            why = "create not allowed while custom resource definition is terminating"
+            raise StatusError(405, "MethodNotAllowed", why, details={})
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise method_not_allowed() if not info.name else path_not_found()
         if not info.subresource and (info.verb == "create") == bool(info.name) and info.verb in _NAMED:
             raise method_not_allowed()
-        return await self._verbs[info.verb](call)
+        response = await self._verbs[info.verb](call)
+        if isinstance(resource, CustomResource) and resource.deprecation and not response.prepared:
+            response.headers.add("Warning", f'299 - "{resource.deprecation}"')
+        return response
 
     def _shape(self, call: _Call) -> Representation:
         accepted = negotiate(call.request.headers.get("Accept", ""))
@@ -118,7 +126,7 @@ class Rest:
             return respond(shape.one(self._metrics.get(call.resource, call.namespace, call.info.name)))
         obj = self._registry.get(call.resource, call.namespace, call.info.name)
         if call.info.subresource == "scale":
-            return respond(scale_of(obj))
+            return respond(scale_of(call.resource, obj))
         return respond(shape.one(obj))
 
     async def _list(self, call: _Call) -> web.StreamResponse:

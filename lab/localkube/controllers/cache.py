@@ -16,10 +16,12 @@ from lab.localkube.protocols import Registry, WatchEvent
 ObjectId = tuple[str, str, str]
 """Resource key (`pods`, `deployments.apps`), namespace, name."""
 
+_EVENTS = ("events", "events.events.k8s.io")
+
 
 def collection(resource: Resource) -> str:
     """The key of a resource's stored objects; both Event APIs share one."""
-    return "events" if resource.plural == "events" else resource.key
+    return "events" if resource.key in _EVENTS else resource.key
 
 
 def owner_uids(obj: KubeObject) -> set[str]:
@@ -40,7 +42,7 @@ class Cache:
         """Take in everything the registry holds; returns it."""
         loaded = []
         for resource in registry.resources():
-            if "watch" not in resource.verbs or (resource.plural == "events" and resource.group):
+            if "watch" not in resource.verbs or resource.key == _EVENTS[1]:
                 continue
             if resource.stored_version:
                 continue

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from lab.core.clock import Clock
 from lab.kube.resources import Resource
@@ -14,6 +15,7 @@ from lab.localkube.controllers.accounts import AccountController
 from lab.localkube.controllers.base import ANY, NODE_GRACE, Context, Controller
 from lab.localkube.controllers.cache import Cache, collection
 from lab.localkube.controllers.cronjob import CronJobController
+from lab.localkube.controllers.custom import CustomResourceController
 from lab.localkube.controllers.daemonset import DaemonSetController
 from lab.localkube.controllers.deployment import DeploymentController
 from lab.localkube.controllers.disruption import DisruptionController
@@ -26,6 +28,7 @@ from lab.localkube.controllers.replicaset import ReplicaSetController
 from lab.localkube.controllers.scheduler import Scheduler
 from lab.localkube.controllers.statefulset import StatefulSetController
 from lab.localkube.controllers.sweep import EventSweeper, PodSweeper
+from lab.localkube.controllers.volumes import VolumeBinder
 from lab.localkube.protocols import Registry, WatchEvent
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ STANDARD: tuple[Factory, ...] = (
     DisruptionController,
     GarbageCollector,
     NamespaceController,
+    CustomResourceController,
     NodeLifecycle,
     TaintEviction,
     PodSweeper,
@@ -56,6 +60,7 @@ class Controllers:
 
     ca_pem: the certificate authority that `kube-root-ca.crt` in each namespace carries.
     node_grace: seconds without a renewed lease after which a node counts as lost.
+    volumes: where claims get their directories; None leaves them pending.
     factories: which controllers; all of them by default.
     """
 
@@ -66,6 +71,7 @@ class Controllers:
         clock: Clock,
         ca_pem: str = "",
         node_grace: float = NODE_GRACE,
+        volumes: Path | None = None,
         factories: Sequence[Factory] | None = None,
     ) -> None:
         self._registry = registry
@@ -74,6 +80,8 @@ class Controllers:
         self._controllers = [make(context) for make in (STANDARD if factories is None else factories)]
         if factories is None:
             self._controllers.append(AccountController(context, ca_pem=ca_pem))
+            if volumes is not None:
+                self._controllers.append(VolumeBinder(context, volumes))
         self._listeners: dict[str, list[Controller]] = defaultdict(list)
         self._everywhere: list[Controller] = []
         for controller in self._controllers:

@@ -24,6 +24,9 @@ from lab.localkube.registry.ownership import (
     read_managers,
 )
 
+_METADATA: Path = ("f:metadata",)
+"""Always there, whoever owns anything in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -133,7 +136,7 @@ def _prune(
     merged: KubeObject, schema: Schema, last: frozenset[Path], wanted: frozenset[Path], kept: frozenset[Path]
 ) -> None:
     """Remove what the manager owned, no longer declares, and nobody else owns; in place."""
-    held = _prefixes(kept)
+    held = _prefixes(kept) | {_METADATA}
     dropped: list[Path] = []
     for path in sorted(_prefixes(last) - _prefixes(wanted), key=len):
         if path not in held and not any(path[: len(gone)] == gone for gone in dropped):

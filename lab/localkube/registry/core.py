@@ -11,8 +11,9 @@ from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource
 from lab.kube.status import not_found
 from lab.localkube.registry.addresses import AddressBook
+from lab.localkube.registry.custom.table import CustomResources
 from lab.localkube.registry.policies.policies import Policies
-from lab.localkube.registry.served import NAMESPACES, SERVICES, storage_of
+from lab.localkube.registry.served import NAMESPACES, SERVICES, all_served, storage_of
 from lab.localkube.store.store import Store
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -34,6 +35,7 @@ class Core:
         self.addresses = addresses
         self.chance = chance
         self.toleration_seconds = toleration_seconds
+        self.custom = CustomResources(store, all_served())
         self.policies = Policies(store)
 
     def now(self) -> datetime:

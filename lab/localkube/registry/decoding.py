@@ -19,6 +19,8 @@ from lab.kube.status import StatusError, bad_request
 Reader = Callable[[Any, str, list[str]], Any]
 """(value, path, unknown fields found) -> the value as the type holds it."""
 
+_SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+_SCHEMA_OR_ELSE = frozenset(f"{_SCHEMA}Or{other}" for other in ("Array", "Bool"))
 _GO_TYPES = {"string": "string", "boolean": "bool", "array": "array", "object": "object", "number": "number"}
 
 
@@ -84,6 +86,20 @@ def conform(obj: KubeObject, group: str, version: str, kind: str) -> tuple[KubeO
     return value, unknown
 
 
+def conform_as(
+    definition: str, value: Any, path: str, unknown: list[str], version: str, kind: str
+) -> KubeObject:
+    """A fresh copy of the part of an object that has a type of its own, such as metadata; see `conform`.
+
+    Raises StatusError 400 when a field has the wrong type.
+    """
+    try:
+        result: KubeObject = _reader_of(definition)(value, path, unknown)
+    except _TypeMismatch as error:
+        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from error
+    return result
+
+
 def strict_error(kind: str, version: str, complaints: list[str]) -> StatusError:
     """The 400 of fieldValidation=Strict."""
     return bad_request(
@@ -96,6 +112,8 @@ def strict_error(kind: str, version: str, complaints: list[str]) -> StatusError:
 def _reader_of(name: str) -> Reader:
     """The reader of a definition; built on first use, so that recursive types work."""
     schema = definitions()[name]
+    if name in _SCHEMA_OR_ELSE:
+        return _read_schema_or_else
     if "oneOf" in schema:
         wanted = (str, int) if schema.get("format") == "int-or-string" else (str, int, float)
         return functools.partial(_read_union, wanted)
@@ -106,6 +124,12 @@ def _reader_of(name: str) -> Reader:
 
 def _read_any(value: Any, path: str, unknown: list[str]) -> Any:
     return orjson.loads(orjson.dumps(value))
+
+
+def _read_schema_or_else(value: Any, path: str, unknown: list[str]) -> Any:
+    if isinstance(value, dict):
+        return _reader_of(_SCHEMA)(value, path, unknown)
+    return _read_any(value, path, unknown)
 
 
 def _read_union(wanted: tuple[type, ...], value: Any, path: str, unknown: list[str]) -> Any:

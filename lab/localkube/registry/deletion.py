@@ -14,8 +14,9 @@ from lab.kube.resources import Resource
 from lab.kube.status import StatusError, conflict, forbidden, invalid
 from lab.localkube.protocols import AdmissionRequest, DeleteOptions, WriteOptions
 from lab.localkube.registry.core import TIME_FORMAT, Core
+from lab.localkube.registry.custom.definitions import begin_cleanup
 from lab.localkube.registry.decoding import thaw
-from lab.localkube.registry.served import NAMESPACES, PODS
+from lab.localkube.registry.served import CUSTOM_DEFINITIONS, NAMESPACES, PODS
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
@@ -103,6 +104,8 @@ class Deleter:
                     "DELETE", resource, namespace, admitted, old=old, write=options, delete=delete
                 )
             )
+        if resource.key == CUSTOM_DEFINITIONS.key and not obj["metadata"].get("deletionTimestamp"):
+            begin_cleanup(obj, self._core.timestamp())
         finalizers = self._finalizers(obj, delete.propagation_policy)
         if finalizers:
             obj["metadata"]["finalizers"] = finalizers

@@ -13,6 +13,7 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.selectors import FieldSelector, SelectorError, parse_field_selector
 from lab.kube.status import bad_request
+from lab.localkube.registry.custom.resource import CustomResource
 
 _EVERYWHERE = ("metadata.name", "metadata.namespace")
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
@@ -67,10 +68,12 @@ def parse_fields(resource: Resource, text: str) -> FieldSelector:
         selector = parse_field_selector(text)
     except SelectorError as error:
         raise bad_request(str(error)) from error
-    supported = (*_EVERYWHERE, *_FIELDS.get(resource.key, ()))
+    listed = resource.key in _FIELDS or isinstance(resource, CustomResource)
+    own = resource.selectable if isinstance(resource, CustomResource) else _FIELDS.get(resource.key, ())
+    supported = (*_EVERYWHERE, *own)
     for path, _, _ in selector.terms:
         if path not in supported:
-            if resource.key in _FIELDS:
+            if listed:
                 raise bad_request(f"field label not supported: {path}")
             raise bad_request(
                 f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -35,7 +35,6 @@ from lab.localkube.registry.paging import Pager, check_not_future, version_numbe
 from lab.localkube.registry.served import (
     NAMESPACES,
     SERVICES,
-    all_served,
     served,
     storage_of,
     stored_resource,
@@ -63,6 +62,7 @@ class LocalRegistry:
         self._watches: dict[str, set[Watch]] = defaultdict(set)
         self._subscribers: list[Callable[[Resource, WatchEvent], None]] = []
         core.store.subscribe(self._dispatch)
+        core.custom.on_change(self._end_watches)
 
     @property
     def rv(self) -> int:
@@ -75,11 +75,11 @@ class LocalRegistry:
 
     def resource(self, group: str, version: str, plural: str) -> Resource:
         """The served resource. Raises StatusError 404."""
-        return served(group, version, plural)
+        return self._core.custom.find(group, version, plural) or served(group, version, plural)
 
     def resources(self) -> Sequence[Resource]:
         """All that is served."""
-        return all_served()
+        return self._core.custom.resources
 
     def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
         """One object. Raises StatusError 404."""
@@ -267,12 +267,17 @@ class LocalRegistry:
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback) if callback in self._subscribers else None
 
+    def _end_watches(self, key: str) -> None:
+        """A custom resource is not served any more as it was: who watches has to begin anew."""
+        for watch in tuple(self._watches[key]):
+            watch.finish()
+
     def _dispatch(self, change: Change) -> None:
         for watch in tuple(self._watches[change.resource]):
             watch.offer(change)
         if self._subscribers:
             event = WatchEvent(change.type, change.object, change.rv, change.previous)
-            resource = stored_resource(change.resource)
+            resource = self._core.custom.stored(change.resource) or stored_resource(change.resource)
             for subscriber in tuple(self._subscribers):
                 subscriber(resource, event)
 

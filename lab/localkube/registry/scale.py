@@ -1,14 +1,24 @@
-"""The scale subresource: replicas of a workload, as an autoscaling/v1 Scale.
+"""The scale subresource: replicas of a workload or of a custom resource, as an autoscaling/v1 Scale.
 
 Source: k8s.io/kubernetes/pkg/registry/apps/deployment/storage/storage.go (scaleFromDeployment).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.status import bad_request, invalid
+from lab.localkube.registry.custom.paths import find_first, set_field
+from lab.localkube.registry.custom.resource import CustomResource
 
+_WORKLOAD = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": ".spec.selector",
+}
 _IDENTITY = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -27,18 +37,31 @@ def _selector_text(selector: KubeObject | None) -> str:
     return ",".join(terms)
 
 
-def scale_of(obj: KubeObject) -> KubeObject:
-    """The Scale of a workload object."""
-    spec = obj.get("spec") or {}
-    status: KubeObject = {"replicas": int((obj.get("status") or {}).get("replicas") or 0)}
-    selector = _selector_text(spec.get("selector"))
+def _paths(resource: Resource) -> Mapping[str, str]:
+    return resource.scale if isinstance(resource, CustomResource) else _WORKLOAD
+
+
+def _at(obj: KubeObject, path: str | None) -> Any:
+    return find_first(obj, path) if path else None
+
+
+def _number(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) else 0
+
+
+def scale_of(resource: Resource, obj: KubeObject) -> KubeObject:
+    """The Scale of an object."""
+    paths = _paths(resource)
+    status: KubeObject = {"replicas": _number(_at(obj, paths["statusReplicasPath"]))}
+    found = _at(obj, paths.get("labelSelectorPath"))
+    selector = found if isinstance(found, str) else _selector_text(found)
     if selector:
         status["selector"] = selector
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: obj["metadata"][key] for key in _IDENTITY if key in obj["metadata"]},
-        "spec": {"replicas": int(spec.get("replicas") or 0)},
+        "spec": {"replicas": _number(_at(obj, paths["specReplicasPath"]))},
         "status": status,
     }
 
@@ -61,8 +84,7 @@ def take_scale(resource: Resource, old: KubeObject, scale: KubeObject) -> KubeOb
         raise invalid(
             "Scale", "autoscaling", old["metadata"]["name"], [("spec.replicas", "FieldValueInvalid", message)]
         )
-    result = dict(old)
-    result["spec"] = dict(old.get("spec") or {}, replicas=replicas)
+    result = set_field(old, _paths(resource)["specReplicasPath"], replicas)
     version = (scale.get("metadata") or {}).get("resourceVersion")
     result["metadata"] = dict(old["metadata"])
     result["metadata"]["resourceVersion"] = version or ""

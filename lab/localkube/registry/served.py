@@ -1,4 +1,4 @@
-"""What is served, and where each resource's objects lie in the store."""
+"""What is built in, and where each resource's objects lie in the store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import BUILTIN, Resource, builtin
 from lab.kube.status import path_not_found
 from lab.localkube.registry import autoscaling
+from lab.localkube.registry.custom.resource import CustomResource
 from lab.localkube.registry.events import EVENTS_GROUP, to_core_event, to_new_event
 
 NAMESPACES = builtin("namespaces")
@@ -24,6 +25,7 @@ EQUIVALENT = ((CORE_EVENTS, NEW_EVENTS), (AUTOSCALERS, OLD_AUTOSCALERS))
 
 POLICIES = builtin("validatingadmissionpolicies")
 POLICY_BINDINGS = builtin("validatingadmissionpolicybindings")
+CUSTOM_DEFINITIONS = builtin("customresourcedefinitions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +52,18 @@ _BY_STORAGE = {resource.key: resource for resource in BUILTIN}
 
 def storage_of(resource: Resource) -> Storage:
     """Where a resource's objects lie."""
+    if isinstance(resource, CustomResource):
+        return Storage(resource.key, resource.as_served, resource.as_stored)
     return _STORAGE[resource.key]
 
 
 def stored_resource(key: str) -> Resource:
-    """The resource under whose form a stored collection is kept."""
+    """The built-in resource under whose form a stored collection is kept. Raises KeyError."""
     return _BY_STORAGE[key]
 
 
 def served(group: str, version: str, plural: str) -> Resource:
-    """The resource at a path. Raises StatusError 404."""
+    """The built-in resource at a path. Raises StatusError 404."""
     try:
         return _BY_PATH[(group, version, plural)]
     except KeyError:
@@ -67,5 +71,5 @@ def served(group: str, version: str, plural: str) -> Resource:
 
 
 def all_served() -> Sequence[Resource]:
-    """Every resource, in discovery order."""
+    """Every built-in resource, in discovery order."""
     return BUILTIN

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
+from lab.localkube.registry.custom.definitions import begin_status, carry_status
+from lab.localkube.registry.custom.objects import begin_custom, carry_custom, take_custom_status
+from lab.localkube.registry.custom.resource import CustomResource
+from lab.localkube.registry.custom.table import DEFINITIONS_KEY
 from lab.localkube.registry.decoding import thaw
 
 _GENERATION = frozenset(
@@ -25,9 +29,10 @@ _GENERATION = frozenset(
         "priorityclasses.scheduling.k8s.io",
         "validatingadmissionpolicies.admissionregistration.k8s.io",
         "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+        DEFINITIONS_KEY,
     }
 )
-TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 """The annotation in which a DaemonSet counts the changes of its template."""
 _KEEPS_STATUS_ON_CREATE = frozenset({"nodes", "namespaces"})
 _NEEDS_VERSION_ON_UPDATE = frozenset(
@@ -38,6 +43,7 @@ _NEEDS_VERSION_ON_UPDATE = frozenset(
         "endpointslices.discovery.k8s.io",
         "validatingadmissionpolicies.admissionregistration.k8s.io",
         "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+        DEFINITIONS_KEY,
     }
 )
 _FIRST_STATUS: dict[str, KubeObject] = {
@@ -73,11 +79,14 @@ def has_status(resource: Resource) -> bool:
 
 def needs_version_on_update(resource: Resource) -> bool:
     """Must an update name the resource version that it replaces?"""
-    return resource.key in _NEEDS_VERSION_ON_UPDATE
+    return resource.key in _NEEDS_VERSION_ON_UPDATE or isinstance(resource, CustomResource)
 
 
 def begin(resource: Resource, obj: KubeObject) -> None:
     """Generation and status of a new object, in place: nobody creates one that is already working."""
+    if isinstance(resource, CustomResource):
+        begin_custom(resource, obj)
+        return
     if resource.key in _GENERATION:
         obj["metadata"]["generation"] = 1
     else:
@@ -86,18 +95,25 @@ def begin(resource: Resource, obj: KubeObject) -> None:
         _count_templates(obj, 1)
     if has_status(resource) and resource.key not in _KEEPS_STATUS_ON_CREATE:
         obj["status"] = thaw(_FIRST_STATUS.get(resource.key, {}))
+    if resource.key == DEFINITIONS_KEY:
+        begin_status(obj)
 
 
 def carry_over(resource: Resource, old: KubeObject, new: KubeObject) -> None:
     """Status and generation of an updated object, in place: the main resource cannot write status."""
+    if isinstance(resource, CustomResource):
+        carry_custom(resource, old, new)
+        return
     if has_status(resource):
         new.pop("status", None)
         if "status" in old:
             new["status"] = old["status"]
+    if resource.key == DEFINITIONS_KEY:
+        carry_status(old, new)
     if resource.key == "namespaces" and "spec" in old:
         new["spec"] = old["spec"]  # its finalizers are written through /finalize
     if resource.key == "daemonsets.apps":
-        count = (old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "0")
+        count = (old["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION, "0")
         changed = old["spec"].get("template") != new["spec"].get("template")
         _count_templates(new, int(count) + changed)
     if resource.key in _GENERATION:
@@ -109,7 +125,7 @@ def carry_over(resource: Resource, old: KubeObject, new: KubeObject) -> None:
 
 def _count_templates(obj: KubeObject, generation: int) -> None:
     annotations = dict(obj["metadata"].get("annotations") or {})
-    obj["metadata"]["annotations"] = annotations | {TEMPLATE_GENERATION: str(generation)}
+    obj["metadata"]["annotations"] = annotations | {_TEMPLATE_GENERATION: str(generation)}
 
 
 def _changed(resource: Resource, old: KubeObject, new: KubeObject) -> bool:
@@ -129,6 +145,8 @@ def take_status(resource: Resource, old: KubeObject, new: KubeObject) -> KubeObj
 
     Annotations and, for pods and nodes, labels may be written with it, as upstream allows.
     """
+    if isinstance(resource, CustomResource):
+        return take_custom_status(old, new)
     result = dict(old)
     result["metadata"] = dict(old["metadata"])
     result.pop("status", None)

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
-from lab.kube.schema import definition_for
 from lab.localkube.protocols import WriteOptions
 from lab.localkube.registry.core import Core
 from lab.localkube.registry.ownership import (
@@ -21,6 +20,7 @@ from lab.localkube.registry.ownership import (
     track_update,
     write_managers,
 )
+from lab.localkube.registry.schemas import schema_of
 
 _OWN_MANAGER = "localkube"
 _FORGET: list[KubeObject] = [{}]
@@ -45,7 +45,7 @@ class Tracker:
         managers: Sequence[Manager] | None,
     ) -> None:
         """Say who set the fields of a new object, in place; `managers` is what an apply found out."""
-        schema = definition_for(resource.group, resource.version, resource.kind)
+        schema = schema_of(resource)
         if managers is None and options.field_manager and schema is not None:
             author = self.author(resource, options.field_manager, "Update")
             managers = [replace(author, paths=frozenset(fields_of(new, schema, "")))]
@@ -65,7 +65,7 @@ class Tracker:
         Entries in the request replace the stored ones: that is how kubectl hands fields over from
         client-side to server-side apply.
         """
-        metadata, schema = new["metadata"], definition_for(resource.group, resource.version, resource.kind)
+        metadata, schema = new["metadata"], schema_of(resource)
         given = metadata.get("managedFields")
         forget = given == _FORGET
         if managers is None:

@@ -133,6 +133,11 @@ class Watch:
                 return self._bookmark(self._version())
         return self._queue.popleft()
 
+    def finish(self) -> None:
+        """End the watch when its reader has taken what is queued."""
+        if not self._closed:
+            self._end()
+
     def _end(self) -> None:
         self._closed = True
         self._on_close(self)

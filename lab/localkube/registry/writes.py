@@ -16,7 +16,6 @@ import orjson
 from lab.kube import patch as patches
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource
-from lab.kube.schema import definition_for
 from lab.kube.status import (
     StatusError,
     already_exists,
@@ -30,6 +29,8 @@ from lab.localkube.registry import strategy
 from lab.localkube.registry.admission import admit, admit_update
 from lab.localkube.registry.applying import apply_intent
 from lab.localkube.registry.core import Core
+from lab.localkube.registry.custom.objects import complete_custom, read_custom
+from lab.localkube.registry.custom.resource import CustomResource
 from lab.localkube.registry.decoding import conform, strict_error, thaw
 from lab.localkube.registry.defaults import apply_defaults
 from lab.localkube.registry.defaults.workloads import select_own_pods
@@ -37,6 +38,7 @@ from lab.localkube.registry.deletion import finalized, require_live_namespace
 from lab.localkube.registry.names import generate_name
 from lab.localkube.registry.ownership import Manager, fields_of
 from lab.localkube.registry.scale import scale_of, take_scale
+from lab.localkube.registry.schemas import schema_of
 from lab.localkube.registry.served import SERVICES
 from lab.localkube.registry.tracking import Tracker
 from lab.localkube.registry.validation import validate, validate_update
@@ -79,7 +81,7 @@ class Writer:
         metadata["uid"] = self._core.new_uid()
         metadata["creationTimestamp"] = self._core.timestamp()
         strategy.begin(resource, new)
-        apply_defaults(resource.key, new)
+        _complete(resource, new)
         admit(self._core, resource, new)
         if resource.key == "jobs.batch":
             select_own_pods(new)
@@ -106,7 +108,7 @@ class Writer:
         if subresource == "scale":
             self._check_subresource(resource, subresource)
             scaled = take_scale(resource, old, obj)
-            return scale_of(self._store_update(resource, old, scaled, "", options, scale=True))
+            return scale_of(resource, self._store_update(resource, old, scaled, "", options, scale=True))
         new = self._read(resource, obj, options)
         self._check_name(new["metadata"], name)
         self._take_namespace(resource, namespace, new["metadata"])
@@ -123,14 +125,15 @@ class Writer:
         options: WriteOptions,
     ) -> KubeObject:
         """Change an object by a patch. Raises StatusError 400, 404, 409, 415 or 422."""
-        content_type = content_type.split(";")[0].strip()
-        if content_type not in _PATCH_TYPES:
+        content_type, custom = content_type.split(";")[0].strip(), isinstance(resource, CustomResource)
+        known = [each for each in _PATCH_TYPES if each != patches.STRATEGIC_MERGE_PATCH or not custom]
+        if content_type not in known:
             raise unsupported_media_type(
                 "the body of the request was in an unknown format - accepted media types include: "
-                + ", ".join(_PATCH_TYPES)
+                + ", ".join(known)
             )
         old = self._core.need(resource, namespace, name)
-        base = scale_of(old) if subresource == "scale" else old
+        base = scale_of(resource, old) if subresource == "scale" else old
         patched = self._patched(resource, base, patch, content_type)
         if not isinstance(patched, dict):
             raise bad_request("the patched document is not an object")
@@ -147,7 +150,7 @@ class Writer:
                 if not isinstance(patch, dict):
                     raise patches.MalformedPatchError("error decoding patch: a merge patch is a map")
                 return patches.merge_patch(base, patch)
-            schema = definition_for(resource.group, resource.version, resource.kind)
+            schema = schema_of(resource)
             return patches.strategic_merge_patch(base, patch, schema)
         except patches.MalformedPatchError as error:
             raise bad_request(str(error)) from error
@@ -157,7 +160,7 @@ class Writer:
 
     @staticmethod
     def _check_patch(resource: Resource, patched: KubeObject, patch: Any) -> None:
-        _, unknown = conform(patched, resource.group, resource.version, resource.kind)
+        _, unknown = _typed(resource, patched)
         if unknown:
             shown = orjson.dumps(patch).decode()
             message = f'Invalid value: "{shown}": strict decoding error: {", ".join(unknown)}'
@@ -173,7 +176,7 @@ class Writer:
                 f"the object provided is unrecognized (must be of type {resource.kind}): "
                 f"couldn't handle {version}, Kind={kind}"
             )
-        new, unknown = conform(obj, resource.group, resource.version, resource.kind)
+        new, unknown = _typed(resource, obj)
         if unknown and options.field_validation == "Strict":
             raise strict_error(resource.kind, resource.version, unknown)
         if options.field_validation == "Warn":
@@ -242,13 +245,16 @@ class Writer:
             new = self._take_finalizers(old, new)
         self._own_metadata(old, new)
         if not subresource:
-            apply_defaults(resource.key, new)
+            _complete(resource, new)
             admit_update(self._core, resource, new)
             if resource.key == SERVICES.key:
                 self._core.addresses.assign(new, old)
             strategy.carry_over(resource, old, new)
-            validate(resource, new)
+            validate(resource, new, old)
             validate_update(resource, old, new)
+        elif subresource == "status" and isinstance(resource, CustomResource):
+            _complete(resource, new)
+            validate(resource, new, old)
         self._admit_change(resource, old, new, "scale" if scale else subresource, options)
         if finalized(resource, new):
             return self._core.erase(resource, new, dry_run=options.dry_run)
@@ -270,7 +276,7 @@ class Writer:
             return
         where, kind = (namespace_of(old), name_of(old)), None
         if subresource == "scale":
-            kind, old, new = ("autoscaling", "v1", "Scale"), scale_of(old), scale_of(new)
+            kind, old, new = ("autoscaling", "v1", "Scale"), scale_of(resource, old), scale_of(resource, new)
         self._core.policies.admit(
             AdmissionRequest("UPDATE", resource, *where, subresource, kind, new, old, options)
         )
@@ -288,7 +294,7 @@ class Writer:
 
         Raises StatusError 400, 404, 409, 415 or 422.
         """
-        schema = definition_for(resource.group, resource.version, resource.kind)
+        schema = schema_of(resource)
         if schema is None or subresource not in ("", "status"):
             raise unsupported_media_type(f"apply is not supported by {resource.plural}/{subresource}")
         if not options.field_manager:
@@ -354,3 +360,17 @@ class Writer:
         for field in ("labels", "annotations", "finalizers", "ownerReferences"):
             if not new["metadata"].get(field):
                 new["metadata"].pop(field, None)
+
+
+def _typed(resource: Resource, obj: KubeObject) -> tuple[KubeObject, list[str]]:
+    """A fresh copy of an object as its kind holds it, and what it does not know. Raises StatusError 400."""
+    if isinstance(resource, CustomResource):
+        return read_custom(resource, obj)
+    return conform(obj, resource.group, resource.version, resource.kind)
+
+
+def _complete(resource: Resource, obj: KubeObject) -> None:
+    if isinstance(resource, CustomResource):
+        complete_custom(resource, obj)
+    else:
+        apply_defaults(resource.key, obj)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lab.kube.objects import KubeObject
+from lab.localkube.registry.custom.definitions import set_definition_defaults
 from lab.localkube.registry.defaults import autoscaling, others, pods, policies, workloads
 
 Default = Callable[[KubeObject], None]
@@ -39,6 +40,7 @@ _DEFAULTS: Mapping[str, Default] = {
     "clusterrolebindings.rbac.authorization.k8s.io": others.default_binding,
     "storageclasses.storage.k8s.io": others.default_storage_class,
     "priorityclasses.scheduling.k8s.io": others.default_priority_class,
+    "customresourcedefinitions.apiextensions.k8s.io": set_definition_defaults,
     "validatingadmissionpolicies.admissionregistration.k8s.io": policies.default_policy,
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": policies.default_policy_binding,
 }

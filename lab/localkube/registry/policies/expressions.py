@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lab.localkube.registry.policies.fields import names_read, undefined_field
@@ -81,19 +81,13 @@ class Compiler:
         problem = undefined_field(text)
         if problem:
             raise ExpressionError(f"compilation failed: {problem}")
-        try:
-            program = Program(text, self._environment(extended=False).compile(text))
-        except RuntimeError:
-            try:
-                program = Program(text, self._environment(extended=True).compile(text))
-            except RuntimeError as error:
-                raise ExpressionError(f"compilation failed: {_compilation(str(error))}") from error
+        program = compile_expression(text, self._environment)
         if returns and program.type not in returns and not self._has_type_upstream(program):
             wanted = returns[0] if len(returns) == 1 else f"one of [{' '.join(returns)}]"
             raise ExpressionError(f"must evaluate to {wanted} but got {program.type}")
         return program
 
-    def _environment(self, *, extended: bool) -> Any:
+    def _environment(self, extended: bool) -> Any:
         if self._variables:
             return _new_environment(self._params, extended, self._variables)
         return _environment(self._params, extended)
@@ -107,21 +101,48 @@ def _environment(params: bool, extended: bool) -> Any:
 def _new_environment(params: bool, extended: bool, variables: Mapping[str, Any]) -> Any:
     from cel_expr_python import cel
 
-    anything = cel.Type.DYN
-    known: dict[str, Any] = {
-        "object": anything,
-        "oldObject": anything,
-        "namespaceObject": anything,
-        "request": cel.Type.Map(cel.Type.STRING, anything),
-        **({"params": anything} if params else {}),
+    known = {
+        "object": cel.Type.DYN,
+        "oldObject": cel.Type.DYN,
+        "namespaceObject": cel.Type.DYN,
+        "request": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+        **({"params": cel.Type.DYN} if params else {}),
         **variables,
     }
+    return _declared(known, extended)
+
+
+@functools.cache
+def untyped_environment(names: tuple[str, ...], extended: bool) -> Any:
+    """Variables that may be anything, for `compile_expression`."""
+    from cel_expr_python import cel
+
+    return _declared(dict.fromkeys(names, cel.Type.DYN), extended)
+
+
+def _declared(variables: Mapping[str, Any], extended: bool) -> Any:
+    from cel_expr_python import cel
+
     extensions: list[Any] = []
     if extended:
         from cel_expr_python.ext import ext_optional, ext_strings
 
         extensions = [ext_optional.ExtOptional(), ext_strings.ExtStrings()]
-    return cel.NewEnv(variables=known, extensions=extensions)
+    return cel.NewEnv(variables=dict(variables), extensions=extensions)
+
+
+def compile_expression(text: str, environment: Callable[[bool], Any]) -> Program:
+    """Compile in the environment without extensions or, where that fails, in the one with them.
+
+    Raises ExpressionError.
+    """
+    try:
+        return Program(text, environment(False).compile(text))
+    except RuntimeError:
+        try:
+            return Program(text, environment(True).compile(text))
+        except RuntimeError as error:
+            raise ExpressionError(f"compilation failed: {_compilation(str(error))}") from error
 
 
 def _plain(value: Any) -> Any:

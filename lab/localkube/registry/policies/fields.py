@@ -87,6 +87,11 @@ def reads_user_only(text: str) -> bool:
     return len(_READS.findall(code)) == len(_READS_USER.findall(code))
 
 
+def reads(text: str, name: str) -> bool:
+    """Does an expression read a variable?"""
+    return re.search(rf"(?<![\w.]){name}\b", _LITERAL.sub("", text)) is not None
+
+
 def names_read(text: str) -> set[str]:
     """What an expression reads: roots such as `request`, and `variables.<name>` for each variable."""
     code = _LITERAL.sub("", text)

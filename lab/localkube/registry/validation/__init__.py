@@ -7,12 +7,26 @@ from collections.abc import Callable, Mapping
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.status import invalid
+from lab.localkube.registry.custom.resource import CustomResource
 from lab.localkube.registry.validation import autoscaling, others, pods, policies, workloads
 from lab.localkube.registry.validation.causes import Causes
 from lab.localkube.registry.validation.metadata import check_metadata, check_metadata_update
 
 Check = Callable[[KubeObject, Causes], None]
 UpdateCheck = Callable[[KubeObject, KubeObject, Causes], None]
+
+
+def _check_definition(obj: KubeObject, causes: Causes) -> None:
+    from lab.localkube.registry.custom.checks import check_definition  # read with the first definition
+
+    check_definition(obj, causes)
+
+
+def _check_definition_update(old: KubeObject, new: KubeObject, causes: Causes) -> None:
+    from lab.localkube.registry.custom.checks import check_definition_update
+
+    check_definition_update(old, new, causes)
+
 
 _CHECKS: Mapping[str, Check] = {
     "pods": pods.check_pod,
@@ -33,6 +47,7 @@ _CHECKS: Mapping[str, Check] = {
     "rolebindings.rbac.authorization.k8s.io": others.check_role_binding,
     "clusterrolebindings.rbac.authorization.k8s.io": others.check_role_binding,
     "endpointslices.discovery.k8s.io": others.check_endpoint_slice,
+    "customresourcedefinitions.apiextensions.k8s.io": _check_definition,
     "validatingadmissionpolicies.admissionregistration.k8s.io": policies.check_policy,
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": policies.check_policy_binding,
 }
@@ -46,19 +61,27 @@ _UPDATE_CHECKS: Mapping[str, tuple[UpdateCheck, ...]] = {
     "daemonsets.apps": (workloads.check_selector_kept,),
     "statefulsets.apps": (workloads.check_statefulset_update,),
     "jobs.batch": (workloads.check_job_update,),
+    "customresourcedefinitions.apiextensions.k8s.io": (_check_definition_update,),
     "rolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
     "clusterrolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
     "priorityclasses.scheduling.k8s.io": (others.check_priority_class_update,),
 }
 
 
-def validate(resource: Resource, obj: KubeObject) -> None:
-    """Refuse an invalid object. Raises StatusError 422."""
+def validate(resource: Resource, obj: KubeObject, old: KubeObject | None = None) -> None:
+    """Refuse an invalid object. Raises StatusError 422.
+
+    old: the object that is replaced. What was invalid in one of a custom resource may stay as it is.
+    """
     causes = Causes()
     check_metadata(resource, obj["metadata"], causes)
     check = _CHECKS.get(resource.key)
     if check is not None:
         check(obj, causes)
+    if isinstance(resource, CustomResource):
+        from lab.localkube.registry.custom.judging import check_custom  # read with the first object
+
+        check_custom(resource, obj, old, causes)
     _report(resource, obj, causes)
 
 

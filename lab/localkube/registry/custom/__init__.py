@@ -1,0 +1,1 @@
+"""Custom resources: what a CustomResourceDefinition means, and the objects of the kinds that it defines."""

@@ -1,0 +1,184 @@
+"""A served version of a custom resource, as its CustomResourceDefinition describes it.
+
+Source: k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go and
+k8s.io/apimachinery/pkg/version/helpers.go (the order of versions).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.kube.objects import KubeObject
+from lab.kube.resources import STANDARD_VERBS, Resource
+from lab.kube.schema import OBJECT_META, REFERENCE, Schema
+from lab.localkube.registry.custom.structure import (
+    has_defaults,
+    inner_schemas,
+    lacks_defaults,
+    set_defaults,
+)
+from lab.localkube.registry.decoding import thaw
+
+_VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?\Z")
+_STABILITY = {None: 2, "beta": 1, "alpha": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class CustomResource(Resource):
+    """One version of a kind that a definition adds.
+
+    storage_version: the version in which its objects are stored. schema: its structural schema.
+    published: the same as OpenAPI documents have it. scale: the paths `specReplicasPath`,
+    `statusReplicasPath` and `labelSelectorPath`. columns: its additional printer columns. selectable: the
+    paths that field selectors may name. defaulting, ruled: does the schema have defaults, rules?
+    deprecation: the warning that every request gets. terminating: is the definition being deleted?
+    uid and generation: those of the definition.
+    """
+
+    singular_name: str = ""
+    list_kind_name: str = ""
+    storage_version: str = ""
+    served: bool = True
+    uid: str = ""
+    generation: int = 0
+    terminating: bool = False
+    defaulting: bool = False
+    ruled: bool = False
+    deprecation: str = ""
+    selectable: tuple[str, ...] = ()
+    schema: Schema = field(default_factory=dict, compare=False)
+    scale: Mapping[str, str] = field(default_factory=dict, compare=False)
+    columns: tuple[KubeObject, ...] = field(default=(), compare=False)
+    published: Schema = field(default_factory=dict, compare=False)
+
+    @property
+    def singular(self) -> str:
+        """The singular name, as kubectl takes it."""
+        return self.singular_name
+
+    @property
+    def list_kind(self) -> str:
+        """The kind of a list."""
+        return self.list_kind_name
+
+    @property
+    def published_name(self) -> str:
+        """The name of its definition in OpenAPI documents: the group backwards, version, kind."""
+        return ".".join([*reversed(self.group.split(".")), self.version, self.kind])
+
+    def as_served(self, obj: KubeObject) -> KubeObject:
+        """A stored object in this version, with the defaults that it had not when it was stored."""
+        if obj.get("apiVersion") != self.api_version:
+            obj = obj | {"apiVersion": self.api_version}
+        if not self.defaulting or not lacks_defaults(obj, self.schema):
+            return obj
+        shown = thaw(obj)
+        set_defaults(shown, self.schema)
+        return shown
+
+    def as_stored(self, obj: KubeObject) -> KubeObject:
+        """An object of this version in the version that is stored."""
+        return obj | {"apiVersion": f"{self.group}/{self.storage_version}"}
+
+
+def version_priority(version: str) -> tuple[int, int, int, str]:
+    """A sort key: v2 before v1 before v1beta1 before v1alpha1 before anything else by name."""
+    match = _VERSION.match(version)
+    if match is None:
+        return (1, 0, 0, version)
+    stability, minor = _STABILITY[match[2]], int(match[3] or 0)
+    return (0, -stability, -int(match[1]) * 1_000_000 - minor, version)
+
+
+def resources_of(definition: KubeObject) -> list[CustomResource]:
+    """Every version of a definition, served or not, under the names that were accepted."""
+    spec, status = definition["spec"], definition.get("status") or {}
+    names = status.get("acceptedNames") or spec["names"]
+    stored = next(version["name"] for version in spec["versions"] if version.get("storage"))
+    terminating = any(
+        condition.get("type") == "Terminating" and condition.get("status") == "True"
+        for condition in status.get("conditions") or ()
+    )
+    return [_version(definition, version, names, stored, terminating) for version in spec["versions"]]
+
+
+def _version(
+    definition: KubeObject, version: KubeObject, names: KubeObject, stored: str, terminating: bool
+) -> CustomResource:
+    spec, metadata = definition["spec"], definition["metadata"]
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    subresources = version.get("subresources") or {}
+    group, name, kind = spec["group"], version["name"], names["kind"]
+    return CustomResource(
+        group,
+        name,
+        names["plural"],
+        kind,
+        namespaced=spec["scope"] == "Namespaced",
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        subresources=tuple(each for each in ("status", "scale") if each in subresources),
+        verbs=STANDARD_VERBS,
+        singular_name=names.get("singular") or kind.lower(),
+        list_kind_name=names.get("listKind") or f"{kind}List",
+        storage_version=stored,
+        served=bool(version.get("served")),
+        uid=metadata.get("uid", ""),
+        generation=int(metadata.get("generation") or 0),
+        terminating=terminating,
+        defaulting=has_defaults(schema),
+        ruled=_has_rules(schema),
+        deprecation=_deprecation(version, f"{group}/{name} {kind}"),
+        selectable=tuple(
+            each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ()
+        ),
+        schema=schema,
+        scale=subresources.get("scale") or {},
+        columns=tuple(version.get("additionalPrinterColumns") or ()),
+        published=published_schema(schema, group, name, kind),
+    )
+
+
+def _has_rules(schema: Schema) -> bool:
+    return bool(schema.get("x-kubernetes-validations")) or any(map(_has_rules, inner_schemas(schema)))
+
+
+def _deprecation(version: KubeObject, what: str) -> str:
+    if not version.get("deprecated"):
+        return ""
+    return str(version.get("deprecationWarning") or f"{what} is deprecated")
+
+
+def published_schema(schema: Schema, group: str, version: str, kind: str) -> Schema:
+    """The schema as OpenAPI documents and field ownership have it: with what every object has."""
+    given = dict(schema.get("properties") or {})
+    text: dict[str, Any] = {"type": "string"}
+    common = {"apiVersion": text, "kind": text, "metadata": {"allOf": [{"$ref": REFERENCE + OBJECT_META}]}}
+    return {
+        **schema,
+        "type": "object",
+        "properties": {**given, **{name: given.get(name, text) for name in ("apiVersion", "kind")}}
+        | {"metadata": common["metadata"]},
+        "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": kind}],
+    }
+
+
+@functools.lru_cache(maxsize=64)
+def list_schema(name: str, group: str, version: str, list_kind: str) -> Schema:
+    """The schema of a list of the kind that is published under a name."""
+    meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
+    return {
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "items": {"type": "array", "items": {"allOf": [{"$ref": REFERENCE + name}]}},
+            "kind": {"type": "string"},
+            "metadata": {"allOf": [{"$ref": REFERENCE + meta}]},
+        },
+        "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": list_kind}],
+    }

@@ -1,0 +1,113 @@
+"""What a structural schema does to an object before it is judged: unknown fields go, defaults come.
+
+Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/{pruning,defaulting}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab.kube.objects import KubeObject
+from lab.kube.schema import OBJECT_META, Schema
+from lab.localkube.registry.decoding import conform_as, thaw
+
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+EMBEDDED = "x-kubernetes-embedded-resource"
+_TYPE_FIELDS = ("apiVersion", "kind")
+
+
+def read_object(obj: KubeObject, schema: Schema, version: str, kind: str) -> tuple[KubeObject, list[str]]:
+    """A fresh copy without fields that the schema does not know, and the `unknown field "a.b"` complaints.
+
+    Raises StatusError 400 when its metadata cannot be metadata.
+    """
+    unknown: list[str] = []
+    rest = {key: value for key, value in obj.items() if key not in (*_TYPE_FIELDS, "metadata")}
+    body = {key: value for key, value in schema.items() if key != EMBEDDED}
+    result: KubeObject = {key: obj[key] for key in _TYPE_FIELDS if key in obj}
+    metadata = obj.get("metadata") or {}
+    result["metadata"] = conform_as(OBJECT_META, metadata, "metadata", unknown, version, kind)
+    result |= _known(rest, body, "", unknown)
+    return result, unknown
+
+
+def _known(value: Any, schema: Schema | None, path: str, unknown: list[str]) -> Any:
+    if isinstance(value, list):
+        inner = (schema or {}).get("items")
+        return [_known(item, inner, f"{path}[{index}]", unknown) for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if schema is None:
+        return thaw(value)
+    properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
+    kept: KubeObject = {}
+    for key, member in value.items():
+        at = f"{path}.{key}" if path else key
+        if schema.get(EMBEDDED) and key in (*_TYPE_FIELDS, "metadata"):
+            kept[key] = _known(member, None, at, unknown)
+        elif key in properties:
+            kept[key] = _known(member, properties[key], at, unknown)
+        elif isinstance(extra, dict):
+            kept[key] = _known(member, extra or None, at, unknown)
+        elif extra is True or schema.get(PRESERVE):
+            kept[key] = _known(member, None, at, unknown)
+        else:
+            unknown.append(f'unknown field "{at}"')
+    return kept
+
+
+def has_defaults(schema: Schema) -> bool:
+    """Is there a default anywhere in it?"""
+    return "default" in schema or any(map(has_defaults, inner_schemas(schema)))
+
+
+def inner_schemas(schema: Schema) -> list[Schema]:
+    """The schemas of members and items."""
+    inner = [*(schema.get("properties") or {}).values()]
+    inner += [schema[key] for key in ("items", "additionalProperties") if isinstance(schema.get(key), dict)]
+    return inner
+
+
+def set_defaults(value: Any, schema: Schema) -> None:
+    """Fill in what is missing and drop nulls that the schema does not allow, in place."""
+    if isinstance(value, list):
+        for item in value:
+            set_defaults(item, schema.get("items") or {})
+        return
+    if not isinstance(value, dict):
+        return
+    properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
+    for key, prop in properties.items():
+        if key in value and value[key] is None and not prop.get("nullable"):
+            del value[key]
+        if key not in value and "default" in prop:
+            value[key] = _copy(prop["default"])
+    for key in list(value):
+        prop = properties.get(key, extra)
+        if not isinstance(prop, dict):
+            continue
+        if value[key] is None and prop and key not in properties and not prop.get("nullable"):
+            if "default" not in prop:
+                del value[key]
+                continue
+            value[key] = _copy(prop["default"])
+        set_defaults(value[key], prop)
+
+
+def lacks_defaults(value: Any, schema: Schema) -> bool:
+    """Would `set_defaults` change it?"""
+    if isinstance(value, list):
+        return any(lacks_defaults(item, schema.get("items") or {}) for item in value)
+    if not isinstance(value, dict):
+        return False
+    properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
+    for key, prop in properties.items():
+        absent = key not in value or (value[key] is None and not prop.get("nullable"))
+        if absent and ("default" in prop or key in value):
+            return True
+    inner = {**dict.fromkeys(value, extra if isinstance(extra, dict) else {}), **properties}
+    return any(lacks_defaults(member, inner[key]) for key, member in value.items())
+
+
+def _copy(value: Any) -> Any:
+    return thaw({"value": value})["value"]
