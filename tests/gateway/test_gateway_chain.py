@@ -252,6 +252,35 @@ async def test_leaving_a_watch_ends_it_upstream(rig: Any, client: aiohttp.Client
         await rig.api.stream_ended.wait()
 
 
+async def test_a_client_that_does_not_read_holds_the_api_server_back(rig: Any) -> None:
+    """Nothing is gathered for it: upstream waits, and goes on when the client does."""
+    chunk, sent, whole = b"x" * 65536, 0, 96 * 2**20
+
+    async def log(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while sent < whole:
+            await response.write(chunk)
+            sent += len(chunk)
+        return response
+
+    rig.api.objects["/api/v1/namespaces/shop/pods/worker-2"] = log
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    head = "GET /api/v1/namespaces/shop/pods/worker-2 HTTP/1.1\r\nHost: gateway\r\n"
+    writer.write(f"{head}Authorization: Bearer secret-of-the-automation\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    held = -1
+    async with asyncio.timeout(30):
+        while sent != held:
+            held = sent
+            await asyncio.sleep(0.1)
+        assert 0 < held < whole
+        while sent == held:
+            await reader.read(2**20)
+    writer.close()
+
+
 async def test_a_mutation_whose_client_leaves_is_still_recorded(
     rig: Any, client: aiohttp.ClientSession
 ) -> None:
