@@ -212,7 +212,8 @@ class Cluster:
         grace = self.settings.node_grace
         lenient: dict[str, Any] = {} if grace is None else {"node_grace": grace}
         ca_pem = credentials.ca_pem.decode()
-        controllers = Controllers(registry, clock=self._clock, ca_pem=ca_pem, **lenient)
+        volumes = None if self.settings.api_only else self.settings.data_dir / "volumes"
+        controllers = Controllers(registry, clock=self._clock, ca_pem=ca_pem, volumes=volumes, **lenient)
         loops.start("controllers", controllers.run())
         if self.settings.api_only:
             return

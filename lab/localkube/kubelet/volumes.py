@@ -1,4 +1,4 @@
-"""Volumes as directories below the pod's own: emptyDir, configMap, secret, projected, downwardAPI, hostPath.
+"""Volumes as directories: emptyDir, configMap, secret, projected, downwardAPI, hostPath and claims.
 
 There is no mount namespace: a container reaches its volumes by rewritten paths (see `rewriting`).
 """
@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from lab.kube.objects import KubeObject
-from lab.kube.resources import Resource
+from lab.kube.resources import Resource, builtin
+from lab.kube.status import StatusError
 from lab.localkube.kubelet.atomic import File, write_directory
 from lab.localkube.kubelet.environment import CONFIG_MAPS, SECRETS, read_data
 from lab.localkube.kubelet.podfields import MissingReference, PodPlace, field_value, resource_value
 from lab.localkube.protocols import Registry
 
+CLAIMS = builtin("PersistentVolumeClaim")
+VOLUMES = builtin("PersistentVolume")
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_VOLUME = "kube-api-access"
 ROOT_CA = "kube-root-ca.crt"
@@ -56,10 +59,24 @@ class PodVolumes:
         return self._directory / f"{TOKEN_VOLUME}.kubeconfig"
 
     def directory_of(self, volume: KubeObject) -> Path:
-        """The real directory of a volume."""
+        """The real directory of a volume. Raises MissingReference for a claim without one."""
         if "hostPath" in volume:
             return Path(str(volume["hostPath"]["path"]))
+        if "persistentVolumeClaim" in volume:
+            return self._claimed(str(volume["persistentVolumeClaim"]["claimName"]))
         return self._directory / str(volume["name"])
+
+    def _claimed(self, name: str) -> Path:
+        """The directory of the volume that a claim is bound to."""
+        try:
+            claim = self._registry.get(CLAIMS, self._namespace, name)
+            bound = (claim.get("status") or {}).get("phase") == "Bound"
+            volume = self._registry.get(VOLUMES, "", claim["spec"]["volumeName"]) if bound else {"spec": {}}
+        except StatusError as error:
+            raise MissingReference(error.message) from error
+        if "hostPath" not in volume["spec"]:
+            raise MissingReference(f"persistentvolumeclaim {name!r} is not bound to a directory")
+        return Path(str(volume["spec"]["hostPath"]["path"]))
 
     def sync(self, *, renew_token: bool = False) -> None:
         """Create the volumes, or bring their files up to date. Raises MissingReference."""
@@ -79,6 +96,8 @@ class PodVolumes:
         if "hostPath" in volume:
             if volume["hostPath"].get("type") == "DirectoryOrCreate":
                 target.mkdir(parents=True, exist_ok=True)
+        elif "persistentVolumeClaim" in volume:
+            target.mkdir(parents=True, exist_ok=True)
         elif "configMap" in volume:
             source = volume["configMap"]
             write_directory(target, self._keys(CONFIG_MAPS, source, _mode(source, 0o644)))
@@ -186,7 +205,7 @@ class PodVolumes:
             real = self.directory_of(volumes[mount["name"]])
             if mount.get("subPath"):
                 real = real / _inside(mount["subPath"])
-                if "emptyDir" in volumes[mount["name"]]:
+                if {"emptyDir", "persistentVolumeClaim"} & volumes[mount["name"]].keys():
                     real.mkdir(parents=True, exist_ok=True)
             found[mount["mountPath"]] = real
         if self._implied_token():

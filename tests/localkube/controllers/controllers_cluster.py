@@ -222,7 +222,8 @@ async def running_cluster(path: Path, clock: Any = None, *, node: bool = True) -
     cluster = Cluster(registry, clock)
     if node:
         add_node(cluster)
-    task = asyncio.create_task(Controllers(registry, clock=clock, ca_pem="CERTIFICATE").run())
+    controllers = Controllers(registry, clock=clock, ca_pem="CERTIFICATE", volumes=path / "volumes")
+    task = asyncio.create_task(controllers.run())
     try:
         yield cluster
         if task.done():
