@@ -133,6 +133,19 @@ def process_started(pid: int) -> float:
         raise ProviderError(f"process {pid} does not exist") from error
 
 
+def find_processes(*words: str) -> list[tuple[int, float]]:
+    """Processes that have these words, one after the other, in their command lines: pid and start time."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+            if any(tuple(line[at : at + len(words)]) == words for at in range(len(line))):
+                found.append((process.pid, process.create_time()))
+        except psutil.Error:
+            continue
+    return found
+
+
 def is_running(pid: int, started: float) -> bool:
     """Whether that very process still runs; another one with the same pid does not count, nor a zombie."""
     return _find(pid, started) is not None

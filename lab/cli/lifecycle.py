@@ -141,7 +141,7 @@ def down(
     for each in names:
         interrupt.check()
         directory = labs.lab_directory(each)
-        if not directory.exists():
+        if not labs.is_there(directory):
             continue
         with labs.exclusive(directory):
             if directory.exists():
@@ -247,7 +247,7 @@ def _status_all() -> None:
         rows.append(
             {
                 "name": name,
-                "state": "orphaned" if running and labs.is_orphan(record) else "up" if running else "dead",
+                "state": _lab_state(record) if running else "dead",
                 "created_at": record and record.created_at,
             }
         )
@@ -258,6 +258,12 @@ def _status_all() -> None:
             ("LAB", "STATE", "SINCE"), [(r["name"], r["state"], r["created_at"] or "-") for r in rows]
         )
     OUTPUT.done({"labs": rows})
+
+
+def _lab_state(record: labs.LabRecord | None) -> str:
+    if labs.is_orphan(record):
+        return "orphaned"
+    return "up" if record and record.addresses else "unfinished"
 
 
 def env(name: Name = DEFAULT_NAME, json: Json = False) -> None:

@@ -40,8 +40,9 @@ PART_START_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class LabRecord:
-    """What lab.json holds. addresses: `namespace/service` to cluster IP. owner: pid and start time of the
-    process that a throw-away lab belongs to; None for a lab that stays until `lab down`."""
+    """What lab.json holds. addresses: `namespace/service` to cluster IP; none until every object has been
+    created. owner: pid and start time of the process that a throw-away lab belongs to; None for a lab that
+    stays until `lab down`."""
 
     settings: LabSettings
     created_at: str
@@ -97,7 +98,7 @@ def provider_of(name: str) -> Provider:
 def exclusive(directory: Path) -> Iterator[None]:
     """Hold the lab's lock, so that two commands never bring the same lab up or down at once."""
     labs_home().mkdir(parents=True, exist_ok=True)
-    path = labs_home() / f".{directory.name}.lock"
+    path = _lock_file(directory)
     while True:
         with path.open("w") as lock:
             try:
@@ -114,6 +115,15 @@ def exclusive(directory: Path) -> Iterator[None]:
             finally:
                 path.unlink(missing_ok=True)
             return
+
+
+def is_there(directory: Path) -> bool:
+    """Whether there is anything of the lab, if only the lock of a command that was killed."""
+    return directory.exists() or _lock_file(directory).exists()
+
+
+def _lock_file(directory: Path) -> Path:
+    return labs_home() / f".{directory.name}.lock"
 
 
 def _is_file_at(descriptor: int, path: Path) -> bool:
@@ -306,6 +316,11 @@ def open_lab(name: str) -> Lab:
         raise NotReadyError(
             f"the lab {name!r} is down: its cluster's process is gone",
             hint="lab up starts it anew; lab down removes what it left",
+        )
+    if not record.addresses:
+        raise NotReadyError(
+            f"the lab {name!r} is unfinished: the command that brings it up is not done, or was killed",
+            hint="lab up starts it anew; lab down removes what there is of it",
         )
     return Lab(directory, record, cluster, (directory / "admin-token").read_text())
 

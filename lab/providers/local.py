@@ -16,7 +16,7 @@ from typing import Any
 from lab.core import interrupt
 from lab.core.places import data_root
 from lab.errors import NotReadyError, ProviderError
-from lab.process import is_running, process_started, start_daemon, terminate
+from lab.process import find_processes, is_running, process_started, start_daemon, terminate
 from lab.providers.base import Capabilities, Cluster
 from lab.providers.prometheus import installed_prometheus
 
@@ -25,6 +25,7 @@ BLOCKS = range(10, 250)
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 30.0
+_ARGUMENTS = ("-m", "lab.localkube", "--data-dir")
 _LOG_HINT = "lab up --retain keeps what there is of the lab; then lab logs cluster shows the whole story"
 
 
@@ -64,6 +65,9 @@ class LocalProvider:
         facts = _read(directory)
         if facts is not None:
             terminate(int(facts["pid"]), float(facts["started"]), STOP_SECONDS)
+        elif (directory / "cluster").exists():  # whoever started it was killed before that was on record
+            for pid, started in find_processes(*_ARGUMENTS, str(directory / "cluster")):
+                terminate(pid, started, STOP_SECONDS)
         for pid, started in _left_processes(directory / "cluster"):
             terminate(pid, started, 1.0)
         shutil.rmtree(directory / "cluster", ignore_errors=True)
@@ -83,8 +87,7 @@ class LocalProvider:
         ready.unlink(missing_ok=True)
         pid = start_daemon(
             [
-                *(sys.executable, "-m", "lab.localkube"),
-                *("--data-dir", str(home), "--block", str(block), "--ready-file", str(ready)),
+                *(sys.executable, *_ARGUMENTS, str(home), "--block", str(block), "--ready-file", str(ready)),
                 *("--images", str(data_root() / "clusters" / "local" / "images.yaml")),
                 *("--backoff-max", str(BACKOFF_MAX_SECONDS)),
             ],

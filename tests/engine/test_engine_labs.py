@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from lab.engine import bringup
 from lab.engine import lab as labs
 from lab.engine.settings import LabSettings
 from lab.errors import ConfigError, NotReadyError, UsageError
-from lab.process import process_started
+from lab.process import is_running, process_started, start_daemon
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +60,32 @@ def test_a_lab_whose_process_is_gone_says_so_and_how_to_go_on():
     assert "process is gone" in caught.value.message
     assert "lab up" in caught.value.hint
     assert "lab down" in caught.value.hint
+
+
+def test_a_lab_whose_up_was_killed_says_so_and_how_to_go_on():
+    made = record("one")
+    directory, me = labs.lab_directory("one"), os.getpid()
+    facts = {"pid": me, "started": process_started(me), "kubeconfig": "x", "server": ""}
+    (directory / "provider.json").write_text(json.dumps(facts))
+    labs.write_record(directory, replace(made, addresses={}))
+    with pytest.raises(NotReadyError, match="unfinished") as caught:
+        labs.open_lab("one")
+    assert "lab up" in caught.value.hint
+    assert "lab down" in caught.value.hint
+
+
+def test_a_cluster_that_is_not_on_record_yet_is_removed_with_its_lab(tmp_path):
+    directory = labs.lab_directory("one")
+    (directory / "cluster").mkdir(parents=True)
+    program = tmp_path / "lab"
+    program.mkdir()
+    (program / "localkube.py").write_text("import signal; signal.pause()")
+    words = ["-m", "lab.localkube", "--data-dir", str(directory / "cluster")]
+    pid = start_daemon([sys.executable, *words], log=tmp_path / "log", cwd=tmp_path)
+    started = process_started(pid)
+    labs.remove(directory)
+    assert not is_running(pid, started)
+    assert not directory.exists()
 
 
 def test_two_commands_cannot_bring_the_same_lab_up_at_once():
