@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow check fix bench docs clean
+.PHONY: help setup demo test test-slow check fix bench bench-gateway docs clean
 
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
@@ -14,6 +14,7 @@ help:
 	@echo "make check     ruff, mypy --strict, import-linter, generated pages"
 	@echo "make fix       format, and mend what ruff can mend"
 	@echo "make bench     measure: bring-up, API start, grade, memory, pods"
+	@echo "make bench-gateway   measure the gateway against its targets"
 	@echo "make docs      generate the pages that are generated"
 
 setup: $(READY)
@@ -48,6 +49,9 @@ fix: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench
+
+bench-gateway: $(READY)
+	@$(BIN)/python -m tests.bench_gateway
 
 docs: $(READY)
 	@$(BIN)/python -m tests.generate

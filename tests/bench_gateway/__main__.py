@@ -40,7 +40,7 @@ AT_MOST = {
     "watch event, added, median ms": 1.0,
     "growth since, MiB": 4.0,
     "log of 512 MiB, growth of the gateway, MiB": 4.0,
-    "stalled client, KiB held by the gateway": 1024.0,
+    "stalled client, KiB held by the gateway": 4096.0,
     "kill switch, max ms": 200.0,
 }
 AT_LEAST = {
