@@ -101,7 +101,8 @@ def _values(given: list[str]) -> dict[str, Any]:
 def target(entry: dict[str, Any]) -> str:
     """The target of a journal entry in one word or two."""
     aim = entry["target"]
-    where = f"{aim.get('kind', '')} {aim.get('namespace', '')}/{aim.get('name', '')}".strip()
+    name = "/".join(filter(None, (aim.get("namespace"), aim.get("name"))))
+    where = f"{aim.get('kind', '')} {name}".strip()
     return f"{where} (partition {aim['partition']})" if aim.get("partition") is not None else where
 
 

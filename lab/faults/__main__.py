@@ -26,6 +26,7 @@ from lab.faults.fault import QUEUE
 from lab.faults.injector import Injector
 from lab.faults.journal import ConfigMapStore, FileStore, JournalStore
 from lab.faults.medium import Medium
+from lab.faults.neighbours import NEIGHBOURS, NeighbourMedium
 from lab.faults.orders import ORDERS, OrderMedium
 from lab.faults.queue_medium import QueueMedium
 from lab.faults.registry import FAULTS
@@ -103,6 +104,7 @@ async def main() -> None:
             )
             stack.push_async_callback(automation.close)
             media[CLUSTER] = ClusterMedium(kube, FAULTS, scale=scale, clock=clock)
+            media[NEIGHBOURS] = NeighbourMedium(kube, FAULTS, clock=clock)
         media[QUEUE] = QueueMedium(queue, victims, FAULTS, scale, clock)
         media[ORDERS] = OrderMedium(queue)
         media[SERVICES] = ServiceMedium(queue, FAULTS, seed=seed, scale=scale, clock=clock)

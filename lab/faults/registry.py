@@ -41,6 +41,7 @@ from lab.faults.memory_leak import MemoryLeak
 from lab.faults.missing_series import MissingSeries
 from lab.faults.never_resolves import NeverResolves
 from lab.faults.node_drain import NodeDrain
+from lab.faults.noisy_neighbour import NoisyNeighbour
 from lab.faults.poison_message import PoisonMessage
 from lab.faults.refired_alerts import RefiredAlerts
 from lab.faults.scrape_gap import ScrapeGap
@@ -72,6 +73,7 @@ _ALL: tuple[Fault, ...] = (
     BadConfig(),
     CrashLoop(),
     NodeDrain(),
+    NoisyNeighbour(),
     # the dependency, and starts
     DependencyLatency(),
     DependencyErrors(),

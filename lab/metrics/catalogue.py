@@ -90,6 +90,12 @@ LOAD_LATENCY = _seconds(
 )
 PAYMENTS = _counter("shop_payments_total", "payments", "Payments by result: authorized, declined.", "result")
 
+ANALYTICS_CPU = _counter(
+    "shop_analytics_cpu_seconds_total",
+    "analytics",
+    "Processor seconds that a noisy neighbour has taken; its pod is there only while that fault bites.",
+)
+
 GATEWAY_REQUESTS = _counter(
     "toil_gateway_requests_total",
     "gateway",

@@ -30,10 +30,18 @@ class Shop:
 
     def orders(self, code: str) -> float:
         """Orders that customers sent within the last seconds and that were answered so."""
-        query = {"query": f'sum(increase(shop_load_requests_total{{code="{code}"}}[3s]))'}
-        result = requests.get(f"{self._prometheus}/api/v1/query", params=query, timeout=5).json()
-        values = result["data"]["result"]
-        return float(values[0]["value"][1]) if values else 0.0
+        return self.value(f'sum(increase(shop_load_requests_total{{code="{code}"}}[3s]))')
+
+    def value(self, query: str) -> float:
+        """What Prometheus makes of it now; 0 when that is nothing."""
+        address = f"{self._prometheus}/api/v1/query"
+        result = requests.get(address, params={"query": query}, timeout=30).json()["data"]["result"]
+        return float(result[0]["value"][1]) if result else 0.0
+
+    def waited(self) -> float:
+        """Seconds that customers waited within the last 5, on average."""
+        name = "shop_order_confirmation_seconds"
+        return self.value(f"increase({name}_sum[5s]) / increase({name}_count[5s])")
 
     def pods(self, app: str) -> list[Any]:
         namespace = "automation" if app == "automation" else "shop"
@@ -86,6 +94,18 @@ def test_a_leak_ends_in_the_limit_and_a_crash_loop_in_nobody_there(shop: Shop) -
     until(killed_for_memory)
     shop.does("heal")
     until(lambda: shop.orders("502") == 0 and shop.orders("201") > 10)
+
+
+def test_a_noisy_neighbour_makes_customers_wait_until_it_is_gone(shop: Shop) -> None:
+    until(lambda: shop.orders("201") > 10 and shop.value("count_over_time(shop_orders_total[8s])") > 6)
+    before = shop.waited()
+    assert before > 0
+    shop.does("break", "noisy-neighbour", "--for", "15s")
+    until(lambda: shop.waited() > 1.3 * before)
+    until(lambda: shop.value("max(max_over_time(shop_analytics_cpu_seconds_total[1m]))") > 2)
+    until(lambda: shop.undone_by("noisy-neighbour") == "lease")
+    until(lambda: shop.pods("analytics") == [])
+    until(lambda: 0 < shop.waited() < 1.3 * before)
 
 
 def test_a_drain_goes_as_far_as_the_budget_and_ends(shop: Shop) -> None:

@@ -19,6 +19,7 @@ from cluster_bench import ClusterBench, Dead, meant
 from prometheus_client import CollectorRegistry
 from shop_pods import until
 from test_faults_automation import TOKEN, AutomationBench
+from test_faults_in_cluster import worker
 from test_faults_injector import HandClock
 
 from lab.core.clock import SystemClock, TimeScale
@@ -30,6 +31,7 @@ from lab.faults.fault import QUEUE
 from lab.faults.injector import Injector
 from lab.faults.journal import FileStore, Journal
 from lab.faults.medium import Medium
+from lab.faults.neighbours import NEIGHBOURS, NeighbourMedium
 from lab.faults.orders import ORDERS, OrderMedium
 from lab.faults.queue_medium import QueueMedium
 from lab.faults.registry import FAULTS, SPECS
@@ -41,7 +43,16 @@ from lab.kube.client import KubeClient
 from lab.shop.database import connect
 
 SCALE, SEED = TimeScale(60), 5
-KINDS = (("deployments", "shop"), ("deployments", "automation"), ("nodes", ""), ("configmaps", "lab-system"))
+KINDS = (
+    ("deployments", "shop"),
+    ("deployments", "automation"),
+    ("pods", "shop"),
+    ("nodes", ""),
+    ("configmaps", "lab-system"),
+)
+OF_OBJECTS = (ROWS, CLUSTER, NEIGHBOURS)
+"""Media whose faults are seen in the API server."""
+
 FOREIGN_SESSIONS = ("psql", "batch-import", "monthly-report")
 
 
@@ -91,7 +102,7 @@ class World:
             folder.mkdir()
             self.runner = AutomationBench(self.kube, folder)
             await self.runner.open()
-        elif self.medium in (ROWS, CLUSTER):
+        elif self.medium in OF_OBJECTS:
             await self._furnish()
         else:
             self._fill()
@@ -113,6 +124,10 @@ class World:
         for name in ("one", "two"):
             node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "annotations": mark}}
             await self.kube.create("nodes", node)
+            if self.medium == NEIGHBOURS:
+                pod = worker(f"worker-{name}")
+                pod["spec"]["nodeName"] = name
+                await self.kube.create("pods", pod)
         notes = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "notes"}, "data": mark}
         await self.kube.create("configmaps", notes, "lab-system")
 
@@ -140,6 +155,7 @@ class World:
         media: dict[str, Any] = {
             ROWS: RowMedium(kube, FAULTS, seed=SEED, scale=SCALE, clock=self.clock),  # type: ignore[arg-type]
             CLUSTER: ClusterMedium(kube, FAULTS, scale=SCALE, clock=self.clock),  # type: ignore[arg-type]
+            NEIGHBOURS: NeighbourMedium(kube, FAULTS, clock=self.clock),  # type: ignore[arg-type]
             QUEUE: QueueMedium(queue, HolderVictims(queue), FAULTS, SCALE, self.clock),
             ORDERS: OrderMedium(queue),
             SERVICES: ServiceMedium(queue, FAULTS, seed=SEED, scale=SCALE, clock=self.clock),
@@ -191,7 +207,7 @@ class World:
         """All that faults of this medium change, and what is foreign to them."""
         if self.medium == AUTOMATION:
             return await self._seen_of_the_runner()
-        if self.medium in (ROWS, CLUSTER):
+        if self.medium in OF_OBJECTS:
             return await self._objects()
         return self._rows()
 
@@ -199,6 +215,8 @@ class World:
         seen: dict[str, Any] = {f"configmaps/{DIRECTIVES[1]}": {}}
         for kind, namespace in KINDS:
             for obj in (await self.kube.list(kind, namespace))["items"]:
+                if "deletionTimestamp" in obj["metadata"]:
+                    continue
                 name = f"{kind}/{obj['metadata']['name']}"
                 seen[name] = obj.get("data") or {} if kind == "configmaps" else meant(obj)
         return seen
