@@ -20,6 +20,7 @@ from lab.engine.program import program_state
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.objects import name_of, namespace_of
+from lab.providers.base import MOST_NODES
 
 PARTS = {
     "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop", "logstore": "shop",
@@ -73,6 +74,9 @@ def up(
         str,
         typer.Option("--starts", help="What a worker's start costs the database: dear or cheap."),
     ] = DEAR,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, max=MOST_NODES, help="How many nodes the cluster has.")
+    ] = 1,
     retain: Retain = False,
     json: Json = False,
 ) -> None:
@@ -81,7 +85,7 @@ def up(
         raise UsageError(f"--toil is recurring or off, not {toil!r}")
     if starts not in (CHEAP, DEAR):
         raise UsageError(f"--starts is {DEAR} or {CHEAP}, not {starts!r}")
-    settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers, starts)
+    settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers, starts, nodes)
     if settings.hour_seconds < SHORTEST_HOUR:
         raise UsageError(
             f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"

@@ -38,6 +38,14 @@ NEEDED_BYTES = 200 * 1024 * 1024
 OPTIONAL = "toil-lab/optional"
 """Label of a Deployment without pods that `lab up --with` gives one; its value is the name to ask for."""
 
+KEPT = ("db", "logstore", "load")
+"""Deployments whose data are on their node, and the customers, who are outside."""
+_FIRST = {
+    "weight": 100,
+    "preference": {
+        "matchExpressions": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
+    },
+}
 SLOWEST = "db"
 """The Deployment that takes longest and that others wait for: it is created first."""
 
@@ -108,12 +116,14 @@ def _bring_up(
     deployments = [m for m in manifests if m["kind"] == "Deployment"]
     _switch_on(deployments, settings.parts)
     _staff(manifests, settings.workers)
+    if settings.nodes > 1:
+        _keep_together(deployments)
     deployments.sort(key=lambda m: name_of(m) != SLOWEST)
     total = sum(1 for m in deployments if m["spec"].get("replicas", 1)) + 2
     progress("Kubernetes API", 0, total)
     importing = threading.Thread(target=importlib.import_module, args=("lab.engine.kube",))
     importing.start()  # half a second of imports, spent while the cluster starts
-    cluster = provider.create(directory)
+    cluster = provider.create(directory, nodes=settings.nodes, hour_seconds=settings.hour_seconds)
     importing.join()
     from lab.engine.kube import Kube
 
@@ -186,6 +196,14 @@ def _staff(manifests: list[KubeObject], workers: int) -> None:
             manifest["spec"]["replicas"] = workers
         elif manifest["kind"] == "PodDisruptionBudget":
             manifest["spec"]["minAvailable"] = workers * 3 // 4
+
+
+def _keep_together(deployments: list[KubeObject]) -> None:
+    """Have on the first node what the lab cannot do without: any other may be lost."""
+    for deployment in deployments:
+        if namespace_of(deployment) == "lab-system" or name_of(deployment) in KEPT:
+            pod = deployment["spec"]["template"]["spec"]
+            pod["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [_FIRST]}}
 
 
 def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:

@@ -14,7 +14,8 @@ class LabSettings:
     hour. toil: `recurring` (hangs at seeded times) or `off` (only what is injected). extras: optional parts
     that are started, separated by commas, such as `logstore` and `database-ops`.
     workers: of the shop, each with a partition of its own.
-    starts: what a worker's start costs the database, `dear` or `cheap` (see lab.shop.warming)."""
+    starts: what a worker's start costs the database, `dear` or `cheap` (see lab.shop.warming).
+    nodes: of the cluster; the lab's own parts and its data are on the first."""
 
     name: str = "lab"
     seed: int = 1
@@ -24,6 +25,7 @@ class LabSettings:
     extras: str = ""
     workers: int = PARTITIONS
     starts: str = DEAR
+    nodes: int = 1
 
     @property
     def parts(self) -> frozenset[str]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+MOST_NODES = 5
+"""The nodes of a lab's cluster."""
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -17,6 +20,8 @@ class Capabilities:
     """A container over its memory limit is killed and reported as OOMKilled."""
     network_policy: bool
     """NetworkPolicy objects are enforced."""
+    node_loss: bool
+    """A node can be lost as if its power failed, in a cluster of several."""
     isolated_processes: bool
     """A pod cannot see the host's files and processes."""
 
@@ -40,8 +45,11 @@ class Provider(Protocol):
     def check(self) -> None:
         """Raise NotReadyError, with the way to get it, when something that it needs is not installed."""
 
-    def create(self, directory: Path) -> Cluster:
+    def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
         """Start a cluster and return when its API answers. Undoes itself when it fails.
+
+        nodes: how many, 1 to MOST_NODES. hour_seconds: the real length of a lab hour, by which a cluster of
+        several nodes gives up a lost one.
 
         Raises ProviderError, or NotReadyError when something is not installed.
         """

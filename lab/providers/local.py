@@ -25,6 +25,9 @@ BLOCKS = range(10, 250)
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 30.0
+UPSTREAM_GRACE, UPSTREAM_TOLERATION = 40.0, 300.0
+LEAST_GRACE_SECONDS = 4.0
+"""A busy machine may keep a healthy node from its heartbeat for that long."""
 _ARGUMENTS = ("-m", "lab.localkube", "--data-dir")
 _LOG_HINT = "lab up --retain keeps what there is of the lab; then lab logs cluster shows the whole story"
 
@@ -34,20 +37,24 @@ class LocalProvider:
 
     name = "local"
     capabilities = Capabilities(
-        service_addresses_reachable=True, memory_limits=True, network_policy=False, isolated_processes=False
+        service_addresses_reachable=True,
+        memory_limits=True,
+        network_policy=False,
+        node_loss=True,
+        isolated_processes=False,
     )
 
     def check(self) -> None:
         if installed_prometheus() is None:
             raise NotReadyError("Prometheus is not installed", hint="lab setup fetches it into the cache")
 
-    def create(self, directory: Path) -> Cluster:
+    def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
         self.check()
         self.delete(directory)
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)
         for block in _candidates(directory):
-            cluster = self._start(directory, block)
+            cluster = self._start(directory, block, node_options(nodes, hour_seconds))
             if cluster is not None:
                 return cluster
         raise ProviderError(
@@ -80,7 +87,7 @@ class LocalProvider:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def _start(self, directory: Path, block: int) -> Cluster | None:
+    def _start(self, directory: Path, block: int, more: list[str]) -> Cluster | None:
         """One attempt on one block; None when somebody else took the block first."""
         home = directory / "cluster"
         ready = home / "ready.json"
@@ -90,6 +97,7 @@ class LocalProvider:
                 *(sys.executable, *_ARGUMENTS, str(home), "--block", str(block), "--ready-file", str(ready)),
                 *("--images", str(data_root() / "clusters" / "local" / "images.yaml")),
                 *("--backoff-max", str(BACKOFF_MAX_SECONDS)),
+                *more,
             ],
             log=_log_file(directory),
         )
@@ -116,6 +124,16 @@ class LocalProvider:
         answer = json.loads(ready.read_text())
         _write(directory, facts | {"kubeconfig": answer["kubeconfig"], "server": answer["server"]})
         return self.find(directory)
+
+
+def node_options(nodes: int, hour_seconds: float) -> list[str]:
+    """Upstream's times until a lost node is given up, and until its pods are, as lab time."""
+    if nodes == 1:
+        return []
+    grace = max(LEAST_GRACE_SECONDS, UPSTREAM_GRACE * hour_seconds / 3600)
+    toleration = max(1, round(UPSTREAM_TOLERATION * hour_seconds / 3600))
+    options = {"nodes": nodes, "node-monitor-grace-period": grace, "default-toleration-seconds": toleration}
+    return [f"--{name}={value}" for name, value in options.items()]
 
 
 def _candidates(directory: Path) -> list[int]:
