@@ -131,10 +131,16 @@ class Injector:
     async def undo(self, entries: Sequence[JournalEntry], by: str) -> list[JournalEntry]:
         """Undo open entries; what is undone already stays as it is. Raises NotReadyError."""
         async with self._lock:
-            try:
-                return await self._undo(entries, by)
-            except AWAY as error:
-                raise NotReadyError(f"the fault cannot be undone yet: {_first_line(error)}") from error
+            return await self._undo_or_tell(entries, by)
+
+    async def heal(self, name: str | None = None) -> list[JournalEntry]:
+        """Undo all that is open, or all of that name; what is just being applied as well.
+
+        Raises NotReadyError.
+        """
+        async with self._lock:
+            entries = [entry for entry in self.journal.open() if name in (None, entry.fault)]
+            return await self._undo_or_tell(entries, "heal")
 
     async def change(self, change: Callable[[Journal], None]) -> None:
         """Change the journal and write it. Raises NotReadyError when it cannot be written."""
@@ -188,6 +194,12 @@ class Injector:
             partition = entry.target.partition
             where = "" if partition is None else f" (partition {partition})"
             log.info("%s on %s%s", entry.id, entry.target.name, where)
+
+    async def _undo_or_tell(self, entries: Sequence[JournalEntry], by: str) -> list[JournalEntry]:
+        try:
+            return await self._undo(entries, by)
+        except AWAY as error:
+            raise NotReadyError(f"the fault cannot be undone yet: {_first_line(error)}") from error
 
     async def _undo(self, entries: Iterable[JournalEntry], by: str) -> list[JournalEntry]:
         still = [entry for entry in entries if self.journal.entries.get(entry.id, entry).open]

@@ -118,8 +118,7 @@ class FaultsApi:
         name = request.query.get("name")
         if name is not None:
             find_spec(name, SPECS)
-        entries = [entry for entry in self._injector.journal.open() if name in (None, entry.fault)]
-        return _entries(await self._injector.undo(entries, "heal"))
+        return _entries(await self._injector.heal(name))
 
     async def heal_one(self, request: web.Request) -> web.Response:
         """DELETE faults/{id}. One that is undone already is answered with as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,6 +155,16 @@ async def test_undoing_twice_changes_nothing(bench: Bench) -> None:
     bench.clock.seconds += 5
     assert await injector.undo(entries, "lease") == []
     assert [injector.journal.entries[entry.id] for entry in entries] == first
+
+
+async def test_healing_takes_along_what_is_just_being_applied(bench: Bench) -> None:
+    injector = await bench.started()
+    entries, healed = await asyncio.gather(injector.inject("hung-workers"), injector.heal())
+    assert [entry.id for entry in healed] == [entry.id for entry in entries]
+    assert bench.directives() == []
+    await injector.inject("slow-worker")
+    assert await injector.heal("hung-workers") == []
+    assert len(await injector.heal("slow-worker")) == 1
 
 
 async def test_a_replaced_pod_ends_its_hang_but_not_a_recurring_one(bench: Bench) -> None:
