@@ -95,6 +95,17 @@ def test_what_is_refused(registry: Any, kind: str, spec: Any, field: str, messag
     assert message in cause["message"]
 
 
+def test_claims_are_volumes_to_the_template(registry: Any) -> None:
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    containers = [{"name": "c", "image": "i", "volumeMounts": mounts}]
+    claims = [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]
+    spec = {"template": ended(containers=containers), "volumeClaimTemplates": claims}
+    made = registry.create(STATEFULSETS, "default", manifest("StatefulSet", **spec))
+    assert "volumes" not in made["spec"]["template"]["spec"]
+    with pytest.raises(StatusError, match=r'volumeMounts\[0\].name: Not found: "data"'):
+        registry.create(DAEMONSETS, "default", manifest("DaemonSet", template=spec["template"]))
+
+
 def test_a_daemonset_counts_its_templates(registry: Any) -> None:
     def count(obj: dict[str, Any]) -> str:
         return str(obj["metadata"]["annotations"][COUNT])

@@ -92,7 +92,7 @@ def check_replicaset(obj: KubeObject, causes: Causes) -> None:
 
 def check_statefulset(obj: KubeObject, causes: Causes) -> None:
     """A StatefulSet."""
-    _check_template(obj, "statefulset", ("Always",), causes)
+    _check_template(_with_claims(obj), "statefulset", ("Always",), causes)
     policy = obj["spec"].get("podManagementPolicy")
     if policy not in ("OrderedReady", "Parallel"):
         causes.invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
@@ -112,6 +112,20 @@ def check_statefulset(obj: KubeObject, causes: Causes) -> None:
                 f"spec.persistentVolumeClaimRetentionPolicy.{field}", policy, ("Retain", "Delete")
             )
     _refuse_deadline(obj, "StatefulSet", causes)
+
+
+def _with_claims(obj: KubeObject) -> KubeObject:
+    """A StatefulSet whose template has the volumes that its claims will be."""
+    spec = obj.get("spec") or {}
+    template = spec.get("template") or {}
+    pod = template.get("spec") or {}
+    volumes = list(pod.get("volumes") or ())
+    names = {volume.get("name") for volume in volumes}
+    claims = [(each.get("metadata") or {}).get("name") for each in spec.get("volumeClaimTemplates") or ()]
+    volumes += [{"name": name, "emptyDir": {}} for name in claims if name not in names]
+    if not claims:
+        return obj
+    return {**obj, "spec": {**spec, "template": {**template, "spec": {**pod, "volumes": volumes}}}}
 
 
 def check_daemonset(obj: KubeObject, causes: Causes) -> None:
