@@ -1,4 +1,4 @@
-"""What the lab's fault injector does to the program: end it, stop it for a while, falsify its metrics.
+"""What the lab's fault injector does to the program: end it, stop it, falsify its metrics, fill its disk.
 
 Nothing in this pod knows of a fault before it comes: the injector calls the runner when it is time. Each
 call carries a key that only the injector can make, and is carried out once, however often it comes.
@@ -20,12 +20,14 @@ from lab.core.clock import Clock
 
 class Act(StrEnum):
     """kill: SIGKILL to the whole tree. pause: SIGSTOP until the end. metrics-gone: /metrics answers 503.
-    metrics-frozen: /metrics goes on showing what it showed at the beginning."""
+    metrics-frozen: /metrics goes on showing what it showed at the beginning. fill-disk: the scratch volume is
+    filled beyond its limit, until the end or the pod's eviction."""
 
     KILL = "kill"
     PAUSE = "pause"
     METRICS_GONE = "metrics-gone"
     METRICS_FROZEN = "metrics-frozen"
+    FILL_DISK = "fill-disk"
 
 
 class Program(Protocol):
@@ -45,6 +47,16 @@ class Program(Protocol):
         """Let it go on."""
 
 
+class Disk(Protocol):
+    """The pod's scratch volume."""
+
+    def begin(self) -> None:
+        """Fill it. May be done twice."""
+
+    def end(self) -> None:
+        """Take out what filled it."""
+
+
 @dataclass(slots=True)
 class _Injection:
     act: Act
@@ -56,8 +68,9 @@ class _Injection:
 class Injections:
     """By key. One that is over stays known, so that a late repetition does nothing."""
 
-    def __init__(self, program: Program, clock: Clock) -> None:
+    def __init__(self, program: Program, disk: Disk, clock: Clock) -> None:
         self._program = program
+        self._disk = disk
         self._clock = clock
         self._known: dict[str, _Injection] = {}
 
@@ -71,6 +84,8 @@ class Injections:
                 found.over = True
             elif act is Act.PAUSE:
                 self._program.pause()
+            elif act is Act.FILL_DISK:
+                self._disk.begin()
             if seconds is not None and not found.over:
                 found.end = asyncio.create_task(self._end_later(key, seconds))
         return self._bites(found)
@@ -83,6 +98,8 @@ class Injections:
             found.end.cancel()
         if found.act is Act.PAUSE and not was and not self.active(Act.PAUSE):
             self._program.resume()
+        if found.act is Act.FILL_DISK and not self.active(Act.FILL_DISK):
+            self._disk.end()
 
     def active(self, act: Act) -> bool:
         """Whether such a one bites now."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from lab.automation.filling import Filler
 from lab.automation.injections import Act, Injections, add_routes
 from lab.automation.intended import intended_kubeconfig
 from lab.automation.manifest import Automation, ShadowReads
@@ -86,7 +87,7 @@ async def serve(automation: Automation, places: Places, given: dict[str, str]) -
     become_subreaper()
     clock = SystemClock()
     supervisor = Supervisor(automation, places, environment(automation, places, given), clock, log)
-    injections = Injections(supervisor, clock)
+    injections = Injections(supervisor, Filler(places.scratch, clock), clock)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)

@@ -41,9 +41,10 @@ _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The folders of one runner: the copied workspace, the home, the metrics files, the playbook runs, and
-    temporary files."""
+    """The folders of one runner: the scratch folder, and below it the copied workspace, the home, the metrics
+    files, the playbook runs, and temporary files."""
 
+    scratch: Path
     workspace: Path
     home: Path
     textfiles: Path
@@ -56,7 +57,7 @@ class Places:
         names = ("workspace", "home", "textfile", "runs", "tmp")
         for name in names:
             (scratch / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        return cls(*(scratch / name for name in names))
+        return cls(scratch, *(scratch / name for name in names))
 
 
 def command(automation: Automation, places: Places) -> list[str]:

@@ -22,6 +22,7 @@ from lab.kube.objects import KubeObject, name_of, namespace_of
 _config: Any = kubernetes.config  # neither module carries types
 _dynamic: Any = kubernetes.dynamic
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+_OVER = ("Succeeded", "Failed")
 NAMESPACES = ("shop", "lab-system", "automation")
 
 
@@ -124,10 +125,10 @@ class Kube:
         return [d for d in found if namespace_of(d) in NAMESPACES]
 
     def pods(self, namespace: str, app: str) -> list[KubeObject]:
-        """Pods with the label app=…"""
+        """Pods with the label app=…, without those that have ended for good: one that was evicted stays."""
         with _lab_errors(f"listing pods of {namespace}/{app}"):
             found = self._kind("Pod").get(namespace=namespace, label_selector=f"app={app}")
-        return list(found.to_dict()["items"])
+        return [p for p in found.to_dict()["items"] if (p.get("status") or {}).get("phase") not in _OVER]
 
     def restarts(self) -> dict[str, int]:
         """How often containers of the lab's pods were started again, by `namespace/app`."""

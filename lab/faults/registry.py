@@ -16,6 +16,7 @@ from lab.faults.api_lost_response import ApiLostResponse
 from lab.faults.api_outage import ApiOutage
 from lab.faults.api_reset import ApiReset
 from lab.faults.api_throttling import ApiThrottling
+from lab.faults.automation_disk_full import AutomationDiskFull
 from lab.faults.automation_killed import AutomationKilled
 from lab.faults.automation_metrics import AutomationMetrics
 from lab.faults.automation_paused import AutomationPaused
@@ -29,6 +30,7 @@ from lab.faults.crash_loop import CrashLoop
 from lab.faults.dependency_errors import DependencyErrors
 from lab.faults.dependency_hang import DependencyHang
 from lab.faults.dependency_latency import DependencyLatency
+from lab.faults.disk_full import DiskFull
 from lab.faults.duplicate_notifications import DuplicateNotifications
 from lab.faults.flapping_alert import FlappingAlert
 from lab.faults.frozen_metrics import FrozenMetrics
@@ -64,6 +66,7 @@ _ALL: tuple[Fault, ...] = (
     HungWorkers(),
     SlowWorker(),
     MemoryLeak(),
+    DiskFull(),
     ClockSkew(),
     ColdCache(),
     ThunderingHerd(),
@@ -89,6 +92,7 @@ _ALL: tuple[Fault, ...] = (
     AutomationPaused(),
     AutomationTwice(),
     AutomationMetrics(),
+    AutomationDiskFull(),
     # the Kubernetes API
     ApiLatency(),
     ApiHang(),

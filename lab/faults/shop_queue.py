@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from lab.faults.fault import NAMESPACE, Directive, Partition
 from lab.kube.client import KubeClient
-from lab.kube.objects import name_of
+from lab.kube.objects import KubeObject, name_of
 
 _OPTIONS = "-c statement_timeout=5000"
 
@@ -128,7 +128,7 @@ class Victims(Protocol):
     """Who is still there. Raises ConnectionError, TimeoutError, StatusError or psycopg.Error."""
 
     async def alive(self) -> set[str]:
-        """Names of the worker pods that exist and are not being deleted."""
+        """Names of the worker pods that have not ended and are not being deleted."""
 
 
 class PodVictims:
@@ -140,7 +140,13 @@ class PodVictims:
     async def alive(self) -> set[str]:
         """List the pods of the shop's workers."""
         found = await self._kube.list("pods", NAMESPACE, label_selector="app=worker")
-        return {name_of(pod) for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]}
+        return {name_of(pod) for pod in found["items"] if not _ended(pod)}
+
+
+def _ended(pod: KubeObject) -> bool:
+    """Whether it is going, or stays only as a record of what it was, as an evicted one does."""
+    over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return over or "deletionTimestamp" in pod["metadata"]
 
 
 class HolderVictims:

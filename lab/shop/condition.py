@@ -1,4 +1,6 @@
-"""What is the matter with a worker: nothing, slow, leaking, off in time, or hung. Set by its lease thread.
+"""What is the matter with a worker: nothing, slow, leaking, spilling, off in time, or hung.
+
+Its lease thread sets it.
 
 A hung worker is really hung: its consumer thread blocks in `pass_` on a condition variable, as a thread does
 that waits for a lock whose owner will not give it back. Everything else in the pod goes on: the lease, the
@@ -39,6 +41,7 @@ class WorkerCondition:
         self._slow: Slowness | None = None
         self._leaking = 0.0
         self._skew = 0.0
+        self._spilling = 0.0
         self._cold: set[str] = set()
         self._chilled: frozenset[str] = frozenset()
 
@@ -58,13 +61,18 @@ class WorkerCondition:
         return self._leaking
 
     @property
+    def spilling(self) -> float:
+        """Bytes of the pod's disk that are written each second, and never removed."""
+        return self._spilling
+
+    @property
     def skew(self) -> float:
         """Seconds by which the pod's wall clock is ahead; negative: behind."""
         return self._skew
 
     def follow(self, directives: Iterable[Directive]) -> None:
         """Take on what is asked; whatever is asked no longer ends. Unknown modes are ignored."""
-        hung, slow, leaking, skew = False, None, 0.0, 0.0
+        hung, slow, leaking, skew, spilling = False, None, 0.0, 0.0, 0.0
         chilled: set[str] = set()
         for directive in directives:
             if directive.mode == "hang":
@@ -76,12 +84,15 @@ class WorkerCondition:
                 )
             elif directive.mode == "leak":
                 leaking += max(0.0, float(directive.parameters.get("bytesPerSecond", 0.0)))
+            elif directive.mode == "fill-disk":
+                spilling += max(0.0, float(directive.parameters.get("bytesPerSecond", 0.0)))
             elif directive.mode == "clock-skew":
                 skew += float(directive.parameters.get("seconds", 0.0))
             elif directive.mode == "cold-cache":
                 chilled.add(directive.id)
         with self._changed:
             self._hung, self._slow, self._leaking, self._skew = hung, slow, leaking, skew
+            self._spilling = spilling
             self._cold |= chilled - self._chilled
             self._chilled = frozenset(chilled)
             self._changed.notify_all()

@@ -18,6 +18,7 @@ from lab.core.staffing import PARTITIONS
 from lab.errors import LabError
 from lab.shop.condition import Slowness, WorkerCondition
 from lab.shop.database import connect
+from lab.shop.journal import OrderJournal
 from lab.shop.lease import Lease
 from lab.shop.progress import Progress
 from lab.shop.warming import Warming
@@ -54,6 +55,7 @@ class Consumer(threading.Thread):
         condition: WorkerCondition,
         progress: Progress,
         warming: Warming,
+        journal: OrderJournal,
         clock: Clock,
         partitions: int = PARTITIONS,
     ) -> None:
@@ -65,6 +67,7 @@ class Consumer(threading.Thread):
         self._progress = progress
         self._warming = warming
         self._clock = clock
+        self._journal = journal
         self._partitions = partitions
         self.failure: PoisonedOrderError | None = None
         self._stopping = threading.Event()
@@ -95,6 +98,8 @@ class Consumer(threading.Thread):
                 except PoisonedOrderError as error:
                     self._fail(connection, error)
                     return
+                except OSError as error:
+                    log.warning("no orders: the journal is not written: %s", error)
                 except psycopg.Error as error:
                     log.warning("no orders: %s", str(error).strip().partition("\n")[0])
                     if connection is not None:
@@ -122,6 +127,7 @@ class Consumer(threading.Thread):
             _check(taken)
             if taken:
                 self._stopping.wait(_WORK_SECONDS * len(taken))
+                self._journal.add(self._clock.now(), partition, [order for order, *_ in taken])
                 connection.execute(
                     "UPDATE shop.orders SET confirmed_at = %s, confirmed_by = %s,"
                     " product = done.product"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 
 import psycopg
 
@@ -17,6 +18,7 @@ from lab.shop.condition import Directive, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.leak import Leak
 from lab.shop.progress import Progress
+from lab.shop.spill import Spill
 
 log = logging.getLogger("shop.lease")
 LEASE_SECONDS = 3.0
@@ -36,6 +38,7 @@ class Lease(threading.Thread):
         progress: Progress,
         clock: Clock,
         partitions: int = PARTITIONS,
+        disk: Path | None = None,
     ) -> None:
         super().__init__(name="lease", daemon=True)
         self._url = url
@@ -45,6 +48,7 @@ class Lease(threading.Thread):
         self._clock = clock
         self._partitions = partitions
         self._leak = Leak(clock)
+        self._spill = Spill(disk, clock)
         self._stopping = threading.Event()
         self._beat_at = float("-inf")
         self._partition: int | None = None
@@ -96,6 +100,7 @@ class Lease(threading.Thread):
                 log.info("took partition %d", held)
         self._condition.follow(self._ask(connection, held))
         self._leak.follow(self._condition.leaking)
+        self._spill.follow(self._condition.spilling)
         # Only now may the consumer begin: a partition that hangs its worker does so before the first order.
         self._beat_at, self._partition = started, held
         self._before = self._before if held is None else held

@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS shop.dead_letters (
 CREATE TABLE IF NOT EXISTS chaos.directives (
     id         text PRIMARY KEY,
     mode       text NOT NULL CHECK (mode IN (
-        'hang', 'slow', 'leak', 'cold-cache', 'clock-skew',
+        'hang', 'slow', 'leak', 'cold-cache', 'clock-skew', 'fill-disk',
         'latency', 'errors', 'silence', 'outage', 'slow-start'
     )),
     pod        text,

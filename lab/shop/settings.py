@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lab.core.clock import TimeScale
 from lab.core.staffing import CHEAP, DEAR, PARTITIONS
@@ -24,7 +25,8 @@ class ShopSettings:
     """seed, scale: the lab's. pod: this pod's name. database_url: libpq URL, empty where none is needed.
     workers: how many there are, and as many partitions. starts: CHEAP or DEAR.
     payments_url, api_url: bases without a slash at the end. orders_per_second: of the load generator.
-    defect: what is wrong with this release of the api, if anything."""
+    defect: what is wrong with this release of the api, if anything. disk: the pod's own folder, if any.
+    """
 
     seed: int = 1
     scale: TimeScale = field(default_factory=TimeScale)
@@ -37,11 +39,12 @@ class ShopSettings:
     orders_per_second: float = 16.0
     port: int = 8080
     defect: Defect | None = None
+    disk: Path | None = None
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> ShopSettings:
         """Read LAB_SEED, LAB_HOUR_SECONDS, LAB_WORKERS, LAB_STARTS, POD_NAME, DATABASE_URL, PAYMENTS_URL,
-        API_URL, ORDERS_PER_SECOND, PORT, RELEASE_DEFECT.
+        API_URL, ORDERS_PER_SECOND, PORT, RELEASE_DEFECT, DISK_DIR.
 
         Raises ConfigError naming every variable that is not valid.
         """
@@ -70,6 +73,7 @@ class ShopSettings:
             orders_per_second=number("ORDERS_PER_SECOND", 16.0, 0.01),
             port=int(number("PORT", 8080, 1)),
             defect=Defect.from_text(env.get("RELEASE_DEFECT", "")),
+            disk=Path(env["DISK_DIR"]) if env.get("DISK_DIR") else None,
         )
         if settings.starts not in (CHEAP, DEAR):
             problems.append(f"LAB_STARTS is {CHEAP} or {DEAR}, not {settings.starts!r}")

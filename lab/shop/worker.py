@@ -23,6 +23,7 @@ from lab.shop.condition import WorkerCondition
 from lab.shop.consumer import Consumer
 from lab.shop.database import Database
 from lab.shop.directives import ServiceDirectives
+from lab.shop.journal import OrderJournal
 from lab.shop.lease import Lease
 from lab.shop.progress import Progress
 from lab.shop.settings import ShopSettings
@@ -56,10 +57,20 @@ async def main() -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(clock.stamp)
     progress = Progress(registry, clock)
-    lease = Lease(settings.database_url, settings.pod, condition, progress, clock, settings.workers)
+    lease = Lease(
+        settings.database_url, settings.pod, condition, progress, clock, settings.workers, settings.disk
+    )
     warming = Warming(PriceCache(), registry, stream(settings.seed, "warming", settings.pod), settings.starts)
     consumer = Consumer(
-        settings.database_url, settings.pod, lease, condition, progress, warming, clock, settings.workers
+        settings.database_url,
+        settings.pod,
+        lease,
+        condition,
+        progress,
+        warming,
+        OrderJournal(settings.disk),
+        clock,
+        settings.workers,
     )
     began, stop = False, asyncio.Event()
 

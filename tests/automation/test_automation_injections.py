@@ -1,4 +1,4 @@
-"""What the fault injector may do to a running program: end it, stop it, falsify what its pod shows."""
+"""What the fault injector may do to a running program: end, stop and falsify it, and fill its disk."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import yaml
+
+from lab.automation.filling import MOST_BYTES, Filler
+from lab.core.clock import SystemClock
+from lab.core.places import data_root
+from lab.kube.quantity import parse_quantity
+from lab.localkube.kubelet.disk import disk_usage
 
 Run = Callable[..., Any]
+MEBIBYTE = 1 << 20
 
 TICKING = """\
 import os, pathlib, subprocess, sys, time
@@ -116,3 +125,33 @@ def test_what_is_no_injection_is_refused(run: Run) -> None:
     for body in BODIES:
         with pytest.raises(urllib.error.HTTPError, match="400"):
             call(runner, "POST", "k", body)
+
+
+@pytest.mark.slow
+def test_a_disk_fills_until_that_is_ended_or_its_time_is_over(run: Run) -> None:
+    runner = run({"main.py": TICKING})
+    ticking(runner)
+    for _ in range(2):
+        assert call(runner, "POST", "d1", {"act": "fill-disk"}) == {"active": True}
+    runner.until(lambda: disk_usage(runner.scratch) > 5 * MEBIBYTE)
+    at = ticks(runner)
+    runner.until(lambda: ticks(runner) > at)
+    call(runner, "DELETE", "d1")
+    assert disk_usage(runner.scratch) < MEBIBYTE
+    assert call(runner, "POST", "d1", {"act": "fill-disk"}) == {"active": False}
+    brief = {"act": "fill-disk", "seconds": 0.2}
+    assert call(runner, "POST", "d2", brief) == {"active": True}
+    runner.until(lambda: call(runner, "POST", "d2", brief) == {"active": False})
+    assert disk_usage(runner.scratch) < MEBIBYTE
+    assert runner.stop() == 0
+
+
+def test_a_filling_exceeds_the_limit_of_the_pod_and_does_not_outlive_a_runner(tmp_path: Path) -> None:
+    manifests = yaml.safe_load_all((data_root() / "clusters" / "base" / "automation.yaml").read_text())
+    deployment = next(each for each in manifests if each and each["kind"] == "Deployment")
+    volumes = {each["name"]: each for each in deployment["spec"]["template"]["spec"]["volumes"]}
+    assert parse_quantity(volumes["scratch"]["emptyDir"]["sizeLimit"]) < MOST_BYTES
+    (tmp_path / ".spill").write_bytes(b"left behind")
+    (tmp_path / "state").write_text("the program's")
+    Filler(tmp_path, SystemClock())
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]

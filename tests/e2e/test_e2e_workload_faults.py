@@ -17,6 +17,14 @@ import time
 while True:
     time.sleep(1)
 """
+REMEMBERS = """\
+import pathlib, time
+state = pathlib.Path.home() / "state"
+print("remembers", "something" if state.exists() else "nothing", flush=True)
+state.touch()
+while True:
+    time.sleep(1)
+"""
 
 
 class Shop:
@@ -135,3 +143,49 @@ def test_the_automation_is_killed_paused_and_doubled(shop: Shop, bench: Bench) -
     until(lambda: len(shop.pods("automation")) == 2)
     shop.does("heal")
     until(lambda: len(shop.pods("automation")) == 1)
+
+
+def evicted(shop: Shop, app: str) -> list[Any]:
+    return [pod for pod in shop.pods(app) if pod.status.reason == "Evicted"]
+
+
+def running(shop: Shop, app: str) -> list[str]:
+    return [pod.metadata.name for pod in shop.pods(app) if pod.status.phase == "Running"]
+
+
+def test_full_disks_evict_workers_and_their_replacements_while_it_recurs(shop: Shop) -> None:
+    shop.does("break", "disk-full", "--on", "2", "--set", "megabytesPerLabMinute=20")
+    until(lambda: shop.undone_by("disk-full") == "restart")
+    [pod] = evicted(shop, "worker")
+    assert pod.status.message == 'Usage of EmptyDir volume "disk" exceeds the limit "16Mi". '
+    until(lambda: len(running(shop, "worker")) == 8)
+    fast = ("--set", "megabytesPerLabMinute=50", "--set", "recurring=true")
+    shop.does("break", "disk-full", "--set", "count=6", *fast, "--for", "90s")
+    until(lambda: len(evicted(shop, "worker")) > 12)  # every partition's second pod, at least
+    until(lambda: shop.orders("202") > 3)
+    shop.does("heal", "disk-full")
+    until(lambda: shop.orders("202") == 0 and shop.orders("201") > 10)
+    assert len(running(shop, "worker")) == 8
+
+
+def test_the_automation_is_evicted_for_its_disk_and_starts_without_its_files(
+    shop: Shop, bench: Bench
+) -> None:
+    shop.does("run", bench.candidate("forgetful", REMEMBERS), "--mode", "shadow")
+    until(lambda: running(shop, "automation"))
+    [first] = running(shop, "automation")
+    shop.does("break", "automation-disk-full")
+    until(lambda: shop.undone_by("automation-disk-full") == "restart")
+    [pod] = evicted(shop, "automation")
+    assert pod.metadata.name == first
+    assert pod.status.message == 'Usage of EmptyDir volume "scratch" exceeds the limit "128Mi". '
+    until(lambda: running(shop, "automation"))
+    [second] = running(shop, "automation")
+
+    def said() -> str:
+        return str(shop.core.read_namespaced_pod_log(second, "automation"))
+
+    until(lambda: "remembers " in said())
+    assert "remembers nothing" in said()
+    shop.does("run", bench.candidate("next", IDLE), "--mode", "shadow")
+    until(lambda: running(shop, "automation") and running(shop, "automation") != [second])

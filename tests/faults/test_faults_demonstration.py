@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -11,6 +13,7 @@ import psycopg
 import pytest
 from shop_pods import Pod, Pods, until
 
+from lab.localkube.kubelet.disk import disk_usage
 from lab.shop.load import customers
 
 BUSY = 0
@@ -203,6 +206,31 @@ async def test_a_worker_whose_clock_is_behind_confirms_orders_before_they_were_p
     await until(right, "healed, its clock is right")
     assert await waited() > 0
     assert await idle() < 200
+
+
+@pytest.mark.slow
+async def test_a_disk_fills_until_it_is_healed(pods: Pods, faults_api: Any, tmp_path: Path) -> None:
+    """Where no kubelet evicts anybody; tests/e2e shows one that does."""
+    pods.common["DISK_DIR"] = str(tmp_path)
+    shop = await Shop(pods).open()
+    journal = (tmp_path / "confirmed.log").read_text()
+    assert re.fullmatch(rf"\S+Z partition={BUSY} orders=\d+\n", journal)
+    faults = await faults_api()
+    parameters = {"partition": BUSY, "megabytesPerLabMinute": 8}
+    [entry] = await faults.inject("disk-full", parameters=parameters)
+
+    async def filled() -> bool:
+        return disk_usage(tmp_path) > 4 << 20
+
+    await until(filled, "the disk fills")
+    await until(shop.sells, "the shop sells")
+    await faults.call("DELETE", f"faults/{entry['id']}")
+
+    async def emptied() -> bool:
+        return [path.name for path in tmp_path.iterdir() if path.suffix == ".log"] == ["confirmed.log"]
+
+    await until(emptied, "healed, the journal is all there is")
+    assert (await faults.entry(entry["id"]))["undoneBy"] == "heal"
 
 
 @pytest.mark.slow

@@ -94,6 +94,9 @@ async def test_a_pod_that_is_gone_or_going_is_no_longer_a_victim(kube: KubeClien
     await kube.create("pods", worker("here"))
     await kube.create("pods", worker("going", finalizers=["lab.example/wait"]))
     await kube.create("pods", worker("gone"))
+    await kube.create("pods", worker("evicted"))
+    status = {"status": {"phase": "Failed", "reason": "Evicted"}}
+    await kube.patch("pods", "evicted", status, "shop", subresource="status")
     await kube.create("pods", worker("other", labels={"app": "api"}))
     assert await victims.alive() == {"here", "going", "gone"}
     await kube.delete("pods", "going", "shop", grace_period_seconds=0)
