@@ -12,6 +12,7 @@ from lab.core.clock import parse_rfc3339
 from lab.kube.objects import KubeObject
 from lab.kube.resources import builtin
 from lab.kube.status import StatusError
+from lab.localkube.kubelet.addresses import network_name
 from lab.localkube.kubelet.container import ContainerWorker
 from lab.localkube.kubelet.context import Node, PodContext
 from lab.localkube.kubelet.podfields import MissingReference, PodPlace
@@ -147,7 +148,7 @@ class PodWorker:
 
     async def _live(self) -> None:
         """Bring the pod up, and return when all its containers have ended for good."""
-        address = self._node.addresses.take()
+        address = self._node.addresses.take(network_name(self.pod))
         self._place = PodPlace(address, self._node.address, self._node.cpu, self._node.memory)
         self._facts.pod_ip = address
         self._volumes = self._make_volumes()

@@ -29,7 +29,7 @@ def resolve_container(
     paths = path_rewriter(mounts | {spec.get("terminationMessagePath") or TERMINATION_LOG: message})
 
     def rewrite(text: str) -> str:
-        return rewrite_hosts(paths(text), registry)
+        return rewrite_hosts(paths(text), registry, context.node.addresses.keep)
 
     env = container_environment(registry, context.pod, spec, place, context.node.api)
     command = [rewrite(expand(word, env)) for word in spec.get("command") or ()]

@@ -32,10 +32,10 @@ spec:
       containers:
       - name: c
         image: busybox
-        command: [sh, -c, 'echo "$VERSION $HOSTNAME $FIRST" >> /data/log; exec sleep 1000']
+        command: [sh, -c, 'echo "$VERSION $HOSTNAME $LAST" >> /data/log; exec sleep 1000']
         env:
         - {name: VERSION, value: one}
-        - {name: FIRST, value: db-0.db.sets.svc}
+        - {name: LAST, value: db-1.db.sets.svc}
         volumeMounts: [{name: data, mountPath: /data}]
   volumeClaimTemplates:
   - metadata: {name: data}
@@ -98,9 +98,9 @@ def test_people_roll_sets_forth_and_back(kubectl: Callable[..., str]) -> None:
     assert kubectl("get", "pods", "-l", "app=db", "-o", PARTS) == "db-0 db-1"
     claims = [line.split()[:2] for line in kubectl("get", "pvc").splitlines()[1:]]
     assert claims == [["data-db-0", "Bound"], ["data-db-1", "Bound"]]
-    first = kubectl("get", "pod", "db-0", "-o", "jsonpath={.status.podIP}")
-    until(lambda: len(log_of(kubectl, 1)) == 1)
-    assert log_of(kubectl, 1) == [f"one db-1 {first}"]
+    last = kubectl("get", "pod", "db-1", "-o", "jsonpath={.status.podIP}")
+    until(lambda: len(log_of(kubectl, 0)) == 1)
+    assert log_of(kubectl, 0) == [f"one db-0 {last}"], "it was known before that pod was there"
 
     kubectl("set", "env", "sts/db", "VERSION=two")
     kubectl("rollout", "status", "sts/db", "--timeout=60s")
@@ -109,9 +109,8 @@ def test_people_roll_sets_forth_and_back(kubectl: Callable[..., str]) -> None:
     kubectl("rollout", "undo", "sts/db")
     kubectl("rollout", "status", "sts/db", "--timeout=60s")
     until(lambda: len(log_of(kubectl, 1)) == 3)
-    assert [line.split()[:2] for line in log_of(kubectl, 1)] == [
-        *(["one", "db-1"], ["two", "db-1"], ["one", "db-1"]),
-    ]
+    assert log_of(kubectl, 1) == [f"{version} db-1 {last}" for version in ("one", "two", "one")]
+    assert kubectl("get", "pod", "db-1", "-o", "jsonpath={.status.podIP}") == last
 
     before = kubectl("get", "pods", "-l", "app=agent", "-o", PARTS)
     kubectl("rollout", "restart", "ds/agent")

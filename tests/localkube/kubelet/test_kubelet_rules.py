@@ -98,6 +98,18 @@ def test_addresses_are_given_out_in_turn_over_restarts(tmp_path: Path) -> None:
     assert PodAddresses(7, tmp_path / "next").take() == f"127.7.{FIRST}.3"
 
 
+def test_a_name_keeps_its_address_over_pods_and_restarts(tmp_path: Path) -> None:
+    addresses = PodAddresses(7, tmp_path / "next")
+    kept = addresses.keep("db-0.db.default")
+    assert addresses.take() != kept
+    assert addresses.take("db-0.db.default") == kept
+    assert addresses.take("db-0.db.default") != kept, "it has it already"
+    addresses.release(kept)
+    again = PodAddresses(7, tmp_path / "next")
+    assert again.take() != kept
+    assert again.take("db-0.db.default") == kept
+
+
 def test_addresses_run_out(tmp_path: Path) -> None:
     (tmp_path / "next").write_text("0")
     addresses = PodAddresses(7, tmp_path / "next")
