@@ -93,6 +93,10 @@ class VolumeBinder(Controller):
             self.events.event(claim, "Warning", "ProvisioningFailed", message)
             return
         name = f"pvc-{claim['metadata']['uid']}"
+        if claim["spec"].get("volumeName") not in (None, "", name):
+            message = "volumes made by hand are not bound; leave volumeName out to get a directory"
+            self.events.event(claim, "Warning", "FailedBinding", message)
+            return
         volume = self.cache.get(VOLUMES.key, "", name) or self._provision(name, claim)
         done = {_BOUND + "bind-completed": "yes", _BOUND + "bound-by-controller": "yes"}
         change = {"metadata": {"annotations": done}, "spec": {"volumeName": name}}

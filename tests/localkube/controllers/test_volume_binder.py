@@ -68,10 +68,11 @@ async def test_what_cannot_be_provided_stays_pending_and_says_why(cluster: Clust
     claim(cluster, "none", storageClassName="")
     claim(cluster, "fast", storageClassName="fast")
     claim(cluster, "block", volumeMode="Block")
-    for name in ("none", "fast", "block"):
+    claim(cluster, "hand", volumeName="mine")
+    for name in ("none", "fast", "block", "hand"):
         await cluster.until(lambda name=name: cluster.reasons(name))
         assert cluster.get("PersistentVolumeClaim", name)["status"]["phase"] == "Pending"
-    assert cluster.reasons("none") == ["FailedBinding"]
+    assert cluster.reasons("none") == cluster.reasons("hand") == ["FailedBinding"]
     assert cluster.reasons("fast") == cluster.reasons("block") == ["ProvisioningFailed"]
     cluster.delete("PersistentVolumeClaim", "fast")
     await cluster.until(lambda: cluster.gone("PersistentVolumeClaim", "fast"))
