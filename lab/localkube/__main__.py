@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.localkube.protocols import LONGEST_WINDOW
 from lab.localkube.server import MOST_NODES, Cluster, Settings
 
 _BLOCKS = range(1, 255)
 SHORTEST_GRACE = 1.0
 """Less would call a node lost whenever the machine is busy."""
+SHORTEST_SYNC = 1.0
+"""Seconds; what pods use is looked at no more often."""
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -43,6 +46,18 @@ def parse(arguments: Sequence[str]) -> Settings:
         help="seconds that a pod which does not say stays on a lost node (300)",
     )
     parser.add_argument("--api-only", action="store_true", help="no kubelet and no service proxy")
+    parser.add_argument(
+        "--metrics-window",
+        type=float,
+        default=15.0,
+        help="seconds over which the use of processors is averaged (15)",
+    )
+    parser.add_argument(
+        "--autoscaler-sync",
+        type=float,
+        default=15.0,
+        help="seconds between two looks at a HorizontalPodAutoscaler (15)",
+    )
     given = parser.parse_args(arguments)
     if given.block not in _BLOCKS:
         parser.error(f"--block must be from {_BLOCKS[0]} to {_BLOCKS[-1]}, not {given.block}")
@@ -54,6 +69,10 @@ def parse(arguments: Sequence[str]) -> Settings:
         parser.error(f"--node-monitor-grace-period must be at least {SHORTEST_GRACE:g}")
     if given.default_toleration_seconds is not None and given.default_toleration_seconds < 0:
         parser.error("--default-toleration-seconds must not be negative")
+    if not 0 < given.metrics_window <= LONGEST_WINDOW:
+        parser.error(f"--metrics-window must be more than 0 and at most {LONGEST_WINDOW:g}")
+    if given.autoscaler_sync < SHORTEST_SYNC:
+        parser.error(f"--autoscaler-sync must be at least {SHORTEST_SYNC:g}")
     return Settings(
         data_dir=given.data_dir.absolute(),
         block=given.block,
@@ -64,6 +83,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         nodes=given.nodes,
         node_grace=given.node_monitor_grace_period,
         toleration_seconds=given.default_toleration_seconds,
+        metrics_window=given.metrics_window,
+        autoscaler_sync=given.autoscaler_sync,
     )
 
 

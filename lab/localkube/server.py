@@ -50,7 +50,8 @@ class Settings:
     ready_file: there while /readyz is ok. backoff_max: longest restart delay in seconds, None for the
     kubelet's own. api_only: no kubelet and no service proxy. nodes: how many virtual nodes. node_grace:
     seconds without a heartbeat after which a node counts as lost, toleration_seconds: how long a pod that
-    does not say stays there; None for upstream's 40 and 300.
+    does not say stays there; None for upstream's 40 and 300. metrics_window: seconds over which the use of
+    processors is averaged. autoscaler_sync: seconds between two looks at an autoscaler.
     """
 
     data_dir: Path
@@ -62,6 +63,8 @@ class Settings:
     nodes: int = 1
     node_grace: float | None = None
     toleration_seconds: int | None = None
+    metrics_window: float = 15.0
+    autoscaler_sync: float = 15.0
 
     @property
     def host(self) -> str:
@@ -176,6 +179,7 @@ class Cluster:
             admin_token=credentials.admin_token,
             server=f"{settings.host}:{PORT}",
             ready=lambda: self._ready,
+            metrics_window=settings.metrics_window,
         )
         runner = web.AppRunner(
             api.application(),
@@ -213,7 +217,15 @@ class Cluster:
         lenient: dict[str, Any] = {} if grace is None else {"node_grace": grace}
         ca_pem = credentials.ca_pem.decode()
         volumes = None if self.settings.api_only else self.settings.data_dir / "volumes"
-        controllers = Controllers(registry, clock=self._clock, ca_pem=ca_pem, volumes=volumes, **lenient)
+        controllers = Controllers(
+            registry,
+            clock=self._clock,
+            ca_pem=ca_pem,
+            volumes=volumes,
+            usage=api.metrics.usage,
+            autoscaler_sync=self.settings.autoscaler_sync,
+            **lenient,
+        )
         loops.start("controllers", controllers.run())
         if self.settings.api_only:
             return

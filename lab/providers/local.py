@@ -28,6 +28,9 @@ BACKOFF_MAX_SECONDS = 30.0
 UPSTREAM_GRACE, UPSTREAM_TOLERATION = 40.0, 300.0
 LEAST_GRACE_SECONDS = 4.0
 """A busy machine may keep a healthy node from its heartbeat for that long."""
+UPSTREAM_SYNC, LEAST_SYNC_SECONDS = 15.0, 3.0
+UPSTREAM_WINDOW, LEAST_WINDOW_SECONDS = 15.0, 5.0
+"""Less would make an autoscaler follow every breath of a busy machine."""
 _ARGUMENTS = ("-m", "lab.localkube", "--data-dir")
 _LOG_HINT = "lab up --retain keeps what there is of the lab; then lab logs cluster shows the whole story"
 
@@ -54,7 +57,9 @@ class LocalProvider:
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)
         for block in _candidates(directory):
-            cluster = self._start(directory, block, node_options(nodes, hour_seconds))
+            cluster = self._start(
+                directory, block, [*node_options(nodes, hour_seconds), *scaling_options(hour_seconds)]
+            )
             if cluster is not None:
                 return cluster
         raise ProviderError(
@@ -134,6 +139,14 @@ def node_options(nodes: int, hour_seconds: float) -> list[str]:
     toleration = max(1, round(UPSTREAM_TOLERATION * hour_seconds / 3600))
     options = {"nodes": nodes, "node-monitor-grace-period": grace, "default-toleration-seconds": toleration}
     return [f"--{name}={value}" for name, value in options.items()]
+
+
+def scaling_options(hour_seconds: float) -> list[str]:
+    """How often autoscalers look, and how far back, as lab time."""
+    scale = min(1.0, hour_seconds / 3600)
+    sync = max(LEAST_SYNC_SECONDS, UPSTREAM_SYNC * scale)
+    window = max(LEAST_WINDOW_SECONDS, UPSTREAM_WINDOW * scale)
+    return [f"--autoscaler-sync={sync:g}", f"--metrics-window={window:g}"]
 
 
 def _candidates(directory: Path) -> list[int]:

@@ -12,6 +12,8 @@ from lab.core.clock import Clock
 from lab.kube.resources import Resource
 from lab.kube.status import StatusError
 from lab.localkube.controllers.accounts import AccountController
+from lab.localkube.controllers.autoscaler import SYNC_SECONDS, AutoscalerController
+from lab.localkube.controllers.autoscaler_replicas import UsageOf
 from lab.localkube.controllers.base import ANY, NODE_GRACE, Context, Controller
 from lab.localkube.controllers.cache import Cache, collection
 from lab.localkube.controllers.cronjob import CronJobController
@@ -58,7 +60,8 @@ STANDARD: tuple[Factory, ...] = (
 class Controllers:
     """The control loops of a cluster.
 
-    ca_pem: the certificate authority that `kube-root-ca.crt` in each namespace carries.
+    ca_pem: the certificate authority that `kube-root-ca.crt` in each namespace carries. usage: what the
+    containers of a pod use. autoscaler_sync: seconds between two looks at a HorizontalPodAutoscaler.
     node_grace: seconds without a renewed lease after which a node counts as lost.
     volumes: where claims get their directories; None leaves them pending.
     factories: which controllers; all of them by default.
@@ -72,6 +75,8 @@ class Controllers:
         ca_pem: str = "",
         node_grace: float = NODE_GRACE,
         volumes: Path | None = None,
+        usage: UsageOf = lambda _: {},
+        autoscaler_sync: float = SYNC_SECONDS,
         factories: Sequence[Factory] | None = None,
     ) -> None:
         self._registry = registry
@@ -80,6 +85,7 @@ class Controllers:
         self._controllers = [make(context) for make in (STANDARD if factories is None else factories)]
         if factories is None:
             self._controllers.append(AccountController(context, ca_pem=ca_pem))
+            self._controllers.append(AutoscalerController(context, usage=usage, sync=autoscaler_sync))
             if volumes is not None:
                 self._controllers.append(VolumeBinder(context, volumes))
         self._listeners: dict[str, list[Controller]] = defaultdict(list)

@@ -15,6 +15,7 @@ from lab.core.clock import SystemClock
 from lab.kube.objects import KubeObject, labels_of
 from lab.kube.resources import Resource, builtin
 from lab.kube.status import StatusError
+from lab.localkube.controllers.autoscaler_replicas import UsageOf
 from lab.localkube.controllers.manager import Controllers
 from lab.localkube.protocols import DeleteOptions, WatchEvent
 from lab.localkube.registry.registry import open_registry
@@ -33,6 +34,8 @@ class Cluster:
         self.verdict: Verdict = lambda pod: "ready"
         self.linger = False
         """Keep deleted pods terminating until `bury` is called."""
+        self.usage: UsageOf = lambda pod: {}
+        """What the containers of a pod use."""
         self.seen: list[WatchEvent] = []
         self._ips = iter(ipaddress.ip_network("127.99.1.0/24").hosts())
         registry.subscribe(self._kubelet)
@@ -73,6 +76,7 @@ class Cluster:
         status.setdefault("podIP", str(next(self._ips)))
         kept = [c for c in status.get("conditions", []) if c["type"] not in ("Ready", "ContainersReady")]
         now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        status.setdefault("startTime", now)
         status["conditions"] = kept + [
             {"type": type, "status": ready, "lastTransitionTime": now}
             for type in ("ContainersReady", "Ready")
@@ -222,7 +226,13 @@ async def running_cluster(path: Path, clock: Any = None, *, node: bool = True) -
     cluster = Cluster(registry, clock)
     if node:
         add_node(cluster)
-    controllers = Controllers(registry, clock=clock, ca_pem="CERTIFICATE", volumes=path / "volumes")
+    controllers = Controllers(
+        registry,
+        clock=clock,
+        ca_pem="CERTIFICATE",
+        volumes=path / "volumes",
+        usage=lambda pod: cluster.usage(pod),
+    )
     task = asyncio.create_task(controllers.run())
     try:
         yield cluster
