@@ -54,6 +54,14 @@ class ContinuingFault(Protocol):
         """One step, about once a second. It may be repeated, and must not need undoing."""
 
 
+@runtime_checkable
+class SparingFault(Protocol):
+    """A fault that some of the objects of its place must not suffer."""
+
+    async def spared(self, kube: KubeClient) -> Mapping[str, str]:
+        """The names of those, each with the reason."""
+
+
 class ClusterMedium:
     """Faults of objects; one at a time on each."""
 
@@ -69,10 +77,13 @@ class ClusterMedium:
     async def choose(
         self, fault: Fault, values: Mapping[str, Any], situation: Situation
     ) -> list[FaultTarget]:
-        """The object that the parameters name."""
+        """The object that the parameters name, or any that is not spared."""
         cluster_fault = cast(ClusterFault, fault)
-        name = cluster_fault.victim(values) or await self._any(cluster_fault.place, situation)
+        spared = await fault.spared(self._kube) if isinstance(fault, SparingFault) else {}
+        name = cluster_fault.victim(values) or await self._any(cluster_fault.place, spared, situation)
         target = FaultTarget(*cluster_fault.place, name)
+        if name in spared:
+            raise NoVictimError(f"the {target.kind} {name} is not taken: {spared[name]}")
         if any(entry.target == target for entry in situation.held):
             raise OccupiedError(f"{_said(target)} has a fault already", hint="heal it first")
         cluster_fault.changes(await self._present(target), values, self._scale)
@@ -126,11 +137,15 @@ class ClusterMedium:
                     await self._change_object(FaultTarget(kind, namespace, name), _unmark(mark))
         self._looked = now
 
-    async def _any(self, place: tuple[str, str], situation: Situation) -> str:
+    async def _any(self, place: tuple[str, str], spared: Mapping[str, str], situation: Situation) -> str:
         names = sorted(name_of(obj) for obj in (await self._kube.list(*place))["items"])
         if not names:
             raise NoVictimError(f"there is no {place[0]}")
-        return situation.chance.choice(names)
+        free = [name for name in names if name not in spared]
+        if not free:
+            why = "; ".join(f"{name}: {spared[name]}" for name in names)
+            raise NoVictimError(f"there is no {place[0]} that may be taken ({why})")
+        return situation.chance.choice(free)
 
     async def _change(self, entry: JournalEntry, change: Callable[[KubeObject], bool]) -> None:
         """Change the entry's object, if it is still there."""

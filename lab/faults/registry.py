@@ -43,6 +43,7 @@ from lab.faults.memory_leak import MemoryLeak
 from lab.faults.missing_series import MissingSeries
 from lab.faults.never_resolves import NeverResolves
 from lab.faults.node_drain import NodeDrain
+from lab.faults.node_loss import NodeLoss
 from lab.faults.noisy_neighbour import NoisyNeighbour
 from lab.faults.poison_message import PoisonMessage
 from lab.faults.refired_alerts import RefiredAlerts
@@ -76,6 +77,7 @@ _ALL: tuple[Fault, ...] = (
     BadConfig(),
     CrashLoop(),
     NodeDrain(),
+    NodeLoss(),
     NoisyNeighbour(),
     # the dependency, and starts
     DependencyLatency(),

@@ -123,6 +123,7 @@ class World:
             await self.kube.patch("deployments", name, {"metadata": {"annotations": mark}}, place)
         for name in ("one", "two"):
             node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "annotations": mark}}
+            node["status"] = {"nodeInfo": {"containerRuntimeVersion": "localkube://1"}}
             await self.kube.create("nodes", node)
             if self.medium == NEIGHBOURS:
                 pod = worker(f"worker-{name}")

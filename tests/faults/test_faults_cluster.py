@@ -17,6 +17,7 @@ from lab.errors import NotReadyError
 from lab.faults.cluster import MARK
 from lab.faults.injector import Injector
 from lab.faults.medium import NoVictimError, OccupiedError
+from lab.faults.node_loss import POWER
 from lab.kube.client import KubeClient
 from lab.shop.database import connect
 
@@ -250,3 +251,44 @@ async def test_a_drain_cordons_evicts_and_is_mended_by_uncordon(bench: ClusterBe
     [again] = await injector.inject("node-drain", parameters={"node": "one"})
     await injector.undo([again], "heal")
     assert "unschedulable" not in (await bench.kube.get("nodes", "one"))["spec"]
+
+
+def _node(name: str, runtime: str = "localkube://1") -> dict[str, Any]:
+    status = {"nodeInfo": {"containerRuntimeVersion": runtime}}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}
+
+
+@pytest.mark.slow
+async def test_a_node_is_switched_off_and_on_again(bench: ClusterBench) -> None:
+    for name in ("one", "two"):
+        await bench.kube.create("nodes", _node(name))
+    injector = await bench.injector()
+    [entry] = await injector.inject("node-loss", parameters={"node": "two"})
+    assert (await bench.kube.get("nodes", "two"))["metadata"]["annotations"][POWER] == "off"
+    with pytest.raises(NoVictimError, match="the Node two is not taken: it is off already"):
+        await injector.inject("node-loss", parameters={"node": "two"})
+    await injector.undo([entry], "heal")
+    assert "annotations" not in (await bench.kube.get("nodes", "two"))["metadata"]
+    assert (await bench.kube.get("nodes", "one"))["metadata"].get("annotations") is None
+
+
+async def test_the_node_of_the_lab_itself_is_not_lost(bench: ClusterBench) -> None:
+    await bench.kube.create("nodes", _node("one"))
+    injector = await bench.injector()
+    with pytest.raises(NoVictimError, match=r"one: it is the only node, .* lab up --nodes 3"):
+        await injector.inject("node-loss")
+    await bench.kube.create("nodes", _node("two"))
+    await bench.kube.create("nodes", _node("real", "containerd://2.1.0"))
+    await bench.kube.create("nodes", _node("three"))
+    gateway = _pod("gateway")
+    gateway["metadata"]["namespace"] = "lab-system"
+    await bench.kube.create("pods", gateway)
+    await bench.kube.create("pods", _pod("db") | {"spec": _pod("db")["spec"] | {"nodeName": "two"}})
+    await bench.kube.create("pods", _pod("api") | {"spec": _pod("api")["spec"] | {"nodeName": "three"}})
+    for node, why in (("one", "lab-system/gateway"), ("two", "shop/db"), ("real", "only a virtual node")):
+        with pytest.raises(NoVictimError, match=f"the Node {node} is not taken: {why}"):
+            await injector.inject("node-loss", parameters={"node": node})
+    [entry] = await injector.inject("node-loss")
+    assert entry.target.name == "three"
+    with pytest.raises(NoVictimError, match="three: it is off already"):
+        await injector.inject("node-loss")

@@ -120,6 +120,7 @@ async def test_with_power_again_it_runs_what_is_left_and_clears_away_the_rest(no
     await nodes.until(lambda: {each.name for each in pods.iterdir()} == {uids["kept"]})
 
 
+@pytest.mark.slow
 async def test_a_node_without_power_stays_away_at_the_next_start(nodes: Bench) -> None:
     power(nodes, "local-3", "off")
     await nodes.stop()
@@ -148,6 +149,7 @@ async def test_a_node_that_was_given_up_wrongly_says_that_it_and_its_pods_are_we
     await nodes.until_ready("well")
 
 
+@pytest.mark.slow
 async def test_the_end_of_all_nodes_leaves_no_process(tmp_path: Path) -> None:
     bench = Bench(tmp_path, count=2)
     await bench.start()
