@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource, builtin
 from lab.localkube.controllers import pods as podfacts
-from lab.localkube.controllers.base import Controller, created, deleting, key_of, seconds_since
+from lab.localkube.controllers.base import (
+    Controller,
+    created,
+    deleting,
+    find_condition,
+    key_of,
+    seconds_since,
+)
 from lab.localkube.controllers.pods import PODS
 from lab.localkube.controllers.queue import Key
 from lab.localkube.protocols import DeleteOptions, WatchEvent
@@ -22,6 +29,8 @@ EVENT_LIMIT = 5000
 TERMINATED_LIMIT = 500
 """Ended pods kept at most, as `--terminated-pod-gc-threshold`."""
 INTERVAL = 60.0
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""The taint by which a person says that a lost node is really off, so that its pods may be forgotten."""
 
 
 class EventSweeper(Controller):
@@ -61,18 +70,22 @@ def _last(event: KubeObject) -> str:
 
 
 class PodSweeper(Controller):
-    """Deletes pods whose node is gone and the oldest ended pods beyond the limit."""
+    """Deletes pods whose node is gone, terminating ones of a node that is out of service, and the oldest
+    ended ones beyond the limit."""
 
     name = "pod-garbage-collector"
     listens = frozenset({"pods", "nodes"})
 
     def keys(self, resource: Resource, event: WatchEvent) -> Iterable[Key]:
         if resource.plural == "nodes":
-            if event.type != "DELETED":
+            if event.type != "DELETED" and not _out_of_service(event.object):
                 return ()
             node = name_of(event.object)
             pods = self.cache.all("pods")
             return [key_of(pod) for pod in pods if pod["spec"].get("nodeName") == node]
+        home = self.cache.get("nodes", "", str(event.object["spec"].get("nodeName") or ""))
+        if home is not None and deleting(event.object) and _out_of_service(home):
+            return [key_of(event.object)]
         ended = podfacts.terminal(event.object) and not (event.previous and podfacts.terminal(event.previous))
         return [("", "ended")] if ended and event.type != "DELETED" else ()
 
@@ -81,22 +94,33 @@ class PodSweeper(Controller):
             self._sweep_ended()
             return None
         pod = self.cache.get("pods", *key)
-        node = pod["spec"].get("nodeName") if pod else None
-        if pod is not None and node and self.cache.get("nodes", "", node) is None:
-            self._remove(pod, "PodGC: node no longer exists")
+        name = pod["spec"].get("nodeName") if pod else None
+        if pod is None or not name:
+            return None
+        node = self.cache.get("nodes", "", name)
+        if node is None:
+            self._remove(pod, failed="PodGC: node no longer exists")
+        elif deleting(pod) and _out_of_service(node):
+            self._remove(pod, failed="PodGC: node is out of service")
         return None
 
     def _sweep_ended(self) -> None:
         ended = [pod for pod in self.cache.all("pods") if podfacts.terminal(pod) and not deleting(pod)]
         ended.sort(key=created)
         for pod in ended[: max(0, len(ended) - TERMINATED_LIMIT)]:
-            self._remove(pod, "")
+            self._remove(pod)
 
-    def _remove(self, pod: KubeObject, message: str) -> None:
-        """Delete a pod without waiting for a kubelet."""
-        if message and not podfacts.terminal(pod):
-            status = dict(pod.get("status") or {}) | {"phase": "Failed", "message": message}
+    def _remove(self, pod: KubeObject, failed: str = "") -> None:
+        """Delete a pod without waiting for a kubelet. failed: why it has, unless it has ended already."""
+        if failed and not podfacts.terminal(pod):
+            status = dict(pod.get("status") or {}) | {"phase": "Failed", "message": failed}
             self.write_status(PODS, pod, status)
         uid = pod["metadata"]["uid"]
         wish = DeleteOptions(grace_period_seconds=0, preconditions={"uid": uid})
         self.registry.delete(PODS, namespace_of(pod), name_of(pod), wish)
+
+
+def _out_of_service(node: KubeObject) -> bool:
+    """Has somebody said of a node that is not ready that it will not come back as it was?"""
+    tainted = any(taint.get("key") == OUT_OF_SERVICE for taint in node["spec"].get("taints") or ())
+    return tainted and (find_condition(node, "Ready") or {}).get("status") != "True"

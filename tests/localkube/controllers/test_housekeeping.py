@@ -51,6 +51,25 @@ async def test_pods_of_a_removed_node_go(cluster: Cluster) -> None:
     await cluster.until(lambda: cluster.gone("Pod", "p"))
 
 
+async def test_pods_of_a_node_out_of_service_need_not_be_ended_by_it(cluster: Cluster) -> None:
+    add_node(cluster, "node-2")
+    deployment(cluster, "web", 2)
+    await cluster.until(lambda: cluster.get("Deployment", "web")["status"].get("availableReplicas") == 2)
+    cluster.linger = True
+    [lost] = [pod for pod in cluster.list("Pod") if pod["spec"]["nodeName"] == "node-2"]
+    name = lost["metadata"]["name"]
+    taint = {"key": "node.kubernetes.io/out-of-service", "value": "off", "effect": "NoExecute"}
+    cluster.patch("Node", "node-2", {"spec": {"taints": [taint]}})
+    await cluster.until(lambda: cluster.get("Pod", name)["metadata"].get("deletionTimestamp"))
+    await cluster.settle()
+    assert not cluster.gone("Pod", name), "the node is ready, and may end its pods itself"
+    conditions = [{"type": "Ready", "status": "Unknown"}]
+    node = cluster.get("Node", "node-2")
+    status = node["status"] | {"conditions": conditions}
+    cluster.registry.update(builtin("Node"), "", "node-2", node | {"status": status}, subresource="status")
+    await cluster.until(lambda: cluster.gone("Pod", name))
+
+
 async def test_ended_pods_are_bounded(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "TERMINATED_LIMIT", 3)
     cluster.verdict = lambda pod: "Succeeded"
