@@ -128,3 +128,27 @@ def test_access_reviews_and_tokens(api: Any, namespace: str, served: Any) -> Non
         )
     )
     assert access.status.allowed is False
+
+
+def test_a_statefulset_has_a_scale_and_a_history(api: Any, namespace: str) -> None:
+    apps, selector = client.AppsV1Api(api), {"matchLabels": {"app": "db"}}
+    template = {
+        "metadata": {"labels": {"app": "db"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    body = {
+        "metadata": {"name": "db"},
+        "spec": {"serviceName": "db", "selector": selector, "template": template},
+    }
+    assert apps.create_namespaced_stateful_set(namespace, body).spec.pod_management_policy == "OrderedReady"
+    scale = {"spec": {"replicas": 4}}
+    assert apps.patch_namespaced_stateful_set_scale("db", namespace, scale).spec.replicas == 4
+    with pytest.raises(ApiException, match="updates to statefulset spec for fields other than"):
+        apps.patch_namespaced_stateful_set("db", namespace, {"spec": {"serviceName": "other"}})
+    for event in watch.Watch().stream(
+        apps.list_namespaced_controller_revision, namespace, timeout_seconds=30
+    ):
+        assert event["object"].data["spec"]["template"]["$patch"] == "replace"
+        assert event["object"].revision == 1
+        break
+    apps.delete_namespaced_stateful_set("db", namespace)
