@@ -132,6 +132,11 @@ async def test_a_node_without_power_stays_away_at_the_next_start(nodes: Bench) -
     assert lease(nodes, "local-3") == stale
     power(nodes, "local-3", None)
     await nodes.until(lambda: lease(nodes, "local-3") > stale)
+    old = nodes.registry.get(NODES, "", "local-3")["metadata"]["uid"]
+    power(nodes, "local-3", "off")
+    nodes.registry.delete(NODES, "", "local-3")
+    await nodes.until(lambda: "local-3" in [n["metadata"]["name"] for n in nodes.registry.list(NODES).items])
+    assert nodes.registry.get(NODES, "", "local-3")["metadata"]["uid"] != old, "a new machine of that name"
 
 
 async def test_a_node_that_was_given_up_wrongly_says_that_it_and_its_pods_are_well(nodes: Bench) -> None:
