@@ -15,7 +15,7 @@ from lab.canary.undo import Change, Kind, Target
 from lab.core.clock import Clock
 from lab.kube.client import KubeClient
 from lab.kube.objects import KubeObject
-from lab.kube.resources import Resource, builtin
+from lab.kube.resources import BUILTIN, Resource, builtin
 from lab.kube.status import StatusError
 
 ATTEMPTS = 5
@@ -41,7 +41,7 @@ class Restorer:
 
     async def _object(self, target: Target, changes: list[Change], dry_run: bool) -> Item:
         try:
-            resource = builtin(target.resource, target.group)
+            resource = _resource(target, changes)
         except KeyError:
             return _item(
                 target, changes, Outcome.NOT_RESTORABLE, f"{target.resource} is not a kind known here"
@@ -104,6 +104,20 @@ class Restorer:
                 return
             await self._clock.sleep(_LOOK_SECONDS)
         raise TimeoutError(f"{target} was deleted {GONE_SECONDS:g} s ago and is still there")
+
+
+def _resource(target: Target, changes: Sequence[Change]) -> Resource:
+    """The resource in the version that the automation wrote, in which its changes are kept.
+
+    When it wrote several, the one that is stored. Raises KeyError for a kind that is not known.
+    """
+    images = [image for change in changes for image in (change.image, change.after) if image]
+    versions = {image["apiVersion"] for image in images if image.get("apiVersion")}
+    for resource in BUILTIN:
+        named = (resource.plural, resource.group) == (target.resource, target.group)
+        if named and versions == {resource.api_version}:
+            return resource
+    return builtin(target.resource, target.group)
 
 
 def _end(target: Target, changes: Sequence[Change], work: Work, dry_run: bool) -> Item:

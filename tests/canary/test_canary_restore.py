@@ -10,6 +10,7 @@ from canary_stage import Stage, until
 
 from lab.canary.merge import wanted
 from lab.canary.report import Outcome
+from lab.kube.resources import BUILTIN
 from lab.kube.status import StatusError
 
 TEMPLATE = {
@@ -18,6 +19,8 @@ TEMPLATE = {
 }
 SELECTOR = {"matchLabels": {"app": "x"}}
 JOB = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "toil-lab"}]}}}
+CPU = {"type": "Utilization", "averageUtilization": 60}
+ORDERS = {"type": "AverageValue", "averageValue": "10"}
 OBJECTS: dict[str, dict[str, Any]] = {
     "deployments": {"spec": {"replicas": 3, "selector": SELECTOR, "template": TEMPLATE}},
     "statefulsets": {"spec": {"replicas": 2, "serviceName": "x", "selector": SELECTOR, "template": TEMPLATE}},
@@ -27,6 +30,11 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "spec": {
             "maxReplicas": 5,
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
+            "metrics": [
+                {"type": "Pods", "pods": {"metric": {"name": "orders"}, "target": ORDERS}},
+                {"type": "Resource", "resource": {"name": "cpu", "target": CPU}},
+            ],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60, "selectPolicy": "Min"}},
         }
     },
     "services": {"spec": {"selector": {"app": "x"}, "ports": [{"port": 80, "targetPort": 8080}]}},
@@ -56,7 +64,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "configmaps": {"data": {"a": "9", "b": None, "new": "x"}, "binaryData": None},
     "cronjobs": {"spec": {"schedule": "* * * * *", "suspend": True}},
-    "horizontalpodautoscalers": {"spec": {"maxReplicas": 50, "minReplicas": 2}},
+    "horizontalpodautoscalers": {
+        "spec": {"maxReplicas": 50, "minReplicas": 2, "metrics": None, "behavior": {"scaleDown": None}}
+    },
     "services": {"spec": {"selector": {"app": "nobody"}}},
 }
 
@@ -92,6 +102,17 @@ async def test_the_exact_former_spec_comes_back_and_doing_it_twice_changes_nothi
     assert wanted(now) == wanted(before)
     again = (await stage.restore())[name]
     assert (again.outcome, again.reason) == (Outcome.NOTHING, "it is as it was before")
+
+
+async def test_what_was_changed_in_an_older_version_comes_back_as_it_was(stage: Stage):
+    kind, name = "horizontalpodautoscalers", "exact-old-version"
+    before = await made(stage, kind, name)
+    old = next(each for each in BUILTIN if each.plural == kind and each.version == "v1")
+    await stage.automation.patch(old, name, {"spec": {"targetCPUUtilizationPercentage": 5}}, "shop")
+    assert wanted(await stage.kube.get(kind, name, "shop")) != wanted(before)
+    item = (await stage.restore())[name]
+    assert (item.outcome, item.reason) == (Outcome.RESTORED, "")
+    assert wanted(await stage.kube.get(kind, name, "shop")) == wanted(before)
 
 
 @pytest.mark.parametrize("kind", OBJECTS)
