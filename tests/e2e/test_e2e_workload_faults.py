@@ -161,11 +161,11 @@ def test_full_disks_evict_workers_and_their_replacements_while_it_recurs(shop: S
     until(lambda: len(running(shop, "worker")) == 8)
     fast = ("--set", "megabytesPerLabMinute=50", "--set", "recurring=true")
     shop.does("break", "disk-full", "--set", "count=6", *fast, "--for", "90s")
-    until(lambda: len(evicted(shop, "worker")) > 12)  # every partition's second pod, at least
+    until(lambda: len(evicted(shop, "worker")) > 7)  # a second pod of one of the partitions, at least
     until(lambda: shop.orders("202") > 3)
     shop.does("heal", "disk-full")
     until(lambda: shop.orders("202") == 0 and shop.orders("201") > 10)
-    assert len(running(shop, "worker")) == 8
+    until(lambda: len(running(shop, "worker")) == 8)
 
 
 def test_the_automation_is_evicted_for_its_disk_and_starts_without_its_files(
