@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from lab.core.audit import Mode
 from lab.core.exercise import ControlAction
-from lab.core.staffing import DEAR, MOST_WORKERS, PARTITIONS
+from lab.core.staffing import DEAR, MOST_NODES, MOST_WORKERS, PARTITIONS
 from lab.errors import ConfigError
 
 _ID = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -95,6 +95,7 @@ class WrittenLab(_Written):
 
     workers: Annotated[int, Field(ge=PARTITIONS, le=MOST_WORKERS)] = PARTITIONS
     starts: Literal["cheap", "dear"] = DEAR
+    nodes: Annotated[int, Field(ge=1, le=MOST_NODES)] = 1
 
 
 class WrittenExercise(_Written):

@@ -13,14 +13,13 @@ from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
 from lab.core import interrupt
 from lab.core.audit import Mode
-from lab.core.staffing import CHEAP, DEAR, MOST_WORKERS, PARTITIONS
+from lab.core.staffing import CHEAP, DEAR, MOST_NODES, MOST_WORKERS, PARTITIONS
 from lab.engine import bringup
 from lab.engine import lab as labs
 from lab.engine.program import program_state
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.objects import name_of, namespace_of
-from lab.providers.base import MOST_NODES
 
 PARTS = {
     "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop", "logstore": "shop",

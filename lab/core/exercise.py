@@ -119,10 +119,11 @@ class ShadowThresholds:
 @dataclass(frozen=True, slots=True)
 class LabNeeds:
     """What an exercise's labs are brought up with. workers: of the shop. starts: what a worker's start costs
-    the database, `dear` or `cheap`."""
+    the database, `dear` or `cheap`. nodes: of the cluster."""
 
     workers: int = PARTITIONS
     starts: str = DEAR
+    nodes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How many workers the shop has, and what the start of one costs."""
+"""How many workers the shop has, what the start of one costs, and how many nodes there may be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ PARTITIONS = 8
 
 MOST_WORKERS = 40
 """The database has connections for so many: two for each worker, of 100."""
+
+MOST_NODES = 5
+"""Of a lab's cluster."""
 
 CHEAP: Final = "cheap"
 DEAR: Final = "dear"

@@ -116,6 +116,7 @@ def run_group(
         toil="off",
         workers=exercise.lab.workers,
         starts=exercise.lab.starts,
+        nodes=exercise.lab.nodes,
     )
     on_progress(group.id, "bringing a lab up")
     lab = bring_up(settings)

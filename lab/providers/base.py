@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-MOST_NODES = 5
-"""The nodes of a lab's cluster."""
-
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -48,8 +45,8 @@ class Provider(Protocol):
     def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
         """Start a cluster and return when its API answers. Undoes itself when it fails.
 
-        nodes: how many, 1 to MOST_NODES. hour_seconds: the real length of a lab hour, by which a cluster of
-        several nodes gives up a lost one.
+        nodes: how many. hour_seconds: the real length of a lab hour, by which a cluster of several nodes
+        gives up a lost one.
 
         Raises ProviderError, or NotReadyError when something is not installed.
         """

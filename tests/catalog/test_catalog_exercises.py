@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lab.catalog import exercise, exercises, load_exercise
 from lab.core.audit import Mode
-from lab.core.exercise import ControlAction, plan
+from lab.core.exercise import ControlAction, LabNeeds, plan
 from lab.core.places import data_root
 from lab.errors import ConfigError, UsageError
 
@@ -51,13 +51,13 @@ def test_stuck_workers_reads_as_written() -> None:
 
 
 def test_what_its_labs_are_brought_up_with(copy: Path) -> None:
-    assert (LOADED.lab.workers, LOADED.lab.starts) == (8, "cheap")
-    change(copy, lab={"workers": 40})
-    assert (load_exercise(copy).lab.workers, load_exercise(copy).lab.starts) == (40, "dear")
-    change(copy, lab={"workers": 41, "starts": "free"})
+    assert LOADED.lab == LabNeeds(8, "cheap", 1)
+    change(copy, lab={"workers": 40, "nodes": 3})
+    assert load_exercise(copy).lab == LabNeeds(40, "dear", 3)
+    change(copy, lab={"workers": 41, "starts": "free", "nodes": 6})
     with pytest.raises(ConfigError) as caught:
         load_exercise(copy)
-    assert len(caught.value.problems) == 2
+    assert len(caught.value.problems) == 3
 
 
 def test_unknown_name_suggests_the_nearest() -> None:
