@@ -238,7 +238,7 @@ class Rest:
         shape = self._shape(call)
         delete, options = delete_options(await self._delete_body(call), call.request.query, call.user)
         obj, gone = self._registry.delete(call.resource, call.namespace, call.info.name, delete, options)
-        if not gone or call.resource.plural in _RETURNED_WHEN_DELETED:
+        if not gone or call.resource.key in _RETURNED_WHEN_DELETED:
             return respond(shape.one(obj), 200, options.warnings)
         details = {"name": call.info.name, "group": call.resource.group, "kind": call.resource.plural}
         details["uid"] = obj["metadata"].get("uid", "")

@@ -91,7 +91,7 @@ class GarbageCollector(Controller):
         elif waiting and any(True for _ in self.cache.dependents(obj["metadata"]["uid"])):
             self.delete(resource, obj, policy="Foreground")
         else:
-            self.delete(resource, obj, policy=None if resource.plural == "pods" else "Background")
+            self.delete(resource, obj, policy=None if resource.key == "pods" else "Background")
 
     def _foreground(self, resource: Resource, obj: KubeObject) -> None:
         """Delete the dependents; let the owner go when none that blocks is left."""

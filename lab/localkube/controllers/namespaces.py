@@ -23,7 +23,7 @@ class NamespaceController(Controller):
     listens = frozenset({"*"})
 
     def keys(self, resource: Resource, event: WatchEvent) -> Iterable[Key]:
-        if resource.plural == "namespaces":
+        if resource.key == "namespaces":
             return [("", event.object["metadata"]["name"])] if deleting(event.object) else ()
         namespace = namespace_of(event.object)
         if not namespace:

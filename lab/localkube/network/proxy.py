@@ -135,13 +135,13 @@ class ServiceProxy:
 
     def _notice(self, resource: Resource, event: WatchEvent) -> None:
         obj = event.object
-        if resource.plural in ("services", "endpoints") and not resource.group:
+        if resource.key in ("services", "endpoints"):
             self._mark(namespace_of(obj), name_of(obj))
-        elif resource.plural == "endpointslices":
+        elif resource.key == "endpointslices.discovery.k8s.io":
             name = labels_of(obj).get(SERVICE_NAME)
             if name:
                 self._mark(namespace_of(obj), name)
-        elif resource.plural == "nodes" and (
+        elif resource.key == "nodes" and (
             event.previous is None or event.type == "DELETED" or _addresses(event.previous) != _addresses(obj)
         ):
             self._mark_all()

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from lab.kube.objects import KubeObject
-from lab.kube.schema import Schema, definition_name, definitions, reference
+from lab.kube.schema import Schema, definition_name, definitions, reference, resolve
 from lab.kube.status import StatusError, bad_request
 
 Reader = Callable[[Any, str, list[str]], Any]
@@ -81,6 +81,8 @@ def conform(obj: KubeObject, group: str, version: str, kind: str) -> tuple[KubeO
     unknown: list[str] = []
     try:
         value: KubeObject = _reader_of(name)(obj, "", unknown)
+    except RecursionError:
+        raise bad_request("the object is nested too deeply") from None
     except _TypeMismatch as error:
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from error
     return value, unknown
@@ -169,7 +171,7 @@ def _reader(schema: Schema, owner: str) -> Reader:
         return _array(_reader(schema.get("items", {}), owner), owner)
     if kind == "object":
         extra = schema.get("additionalProperties")
-        return _map(_reader(extra, owner), owner) if isinstance(extra, dict) else _read_any
+        return _map(_reader(extra, owner), owner, _zero(extra)) if isinstance(extra, dict) else _read_any
     if kind is None:
         return _read_any
     return functools.partial(_read_scalar, kind, schema.get("format", ""), owner)
@@ -184,12 +186,25 @@ def _array(item: Reader, owner: str) -> Reader:
     return read
 
 
-def _map(item: Reader, owner: str) -> Reader:
+def _zero(schema: Schema) -> Callable[[], Any]:
+    """Makes what Go's zero value of a type is in JSON: a null in a map is read as that."""
+    kind = resolve(schema).get("type")
+    zeros: dict[str, Callable[[], Any]] = {
+        "object": dict,
+        "array": list,
+        "integer": int,
+        "number": float,
+        "boolean": bool,
+    }
+    return zeros.get(str(kind), str)
+
+
+def _map(item: Reader, owner: str, zero: Callable[[], Any]) -> Reader:
     def read(value: Any, path: str, unknown: list[str]) -> Any:
         if not isinstance(value, dict):
             raise _mismatch(value, path, owner, "map")
         return {
-            key: "" if member is None else item(member, f"{path}.{key}", unknown)
+            key: zero() if member is None else item(member, f"{path}.{key}", unknown)
             for key, member in value.items()
         }
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from registry_custom import widgets
 from registry_manifests import budget, container, deployment, job, pod, service
 
 from lab.core.clock import SystemClock
@@ -176,3 +177,42 @@ def test_spoiled_patches(shared: LocalRegistry, kind: str, data: st.DataObject) 
             resource, "default", "x", patch, kind_of_patch, subresource=where, options=options
         ),
     )
+
+
+WIDGET = {
+    "metadata": {"name": "x"},
+    "spec": {
+        "size": "small",
+        "replicas": 2,
+        "code": "abc",
+        "when": "2030-01-01T00:00:00Z",
+        "free": {"a": [1]},
+        "labels": {"a": "b"},
+        "parts": [{"name": "a", "weight": 1}],
+    },
+    "status": {"replicas": 1},
+}
+
+
+@_settings
+@given(data=st.data())
+def test_spoiled_definitions(shared: LocalRegistry, data: st.DataObject) -> None:
+    manifest = widgets()
+    broken = spoiled(manifest, data.draw(st.sampled_from(places(manifest))), data.draw(_values))
+    options = WriteOptions(dry_run=True)
+    attempt(shared, lambda: shared.create(builtin("CustomResourceDefinition"), "", broken, options))
+
+
+@_settings
+@given(data=st.data())
+def test_spoiled_custom_objects(shared: LocalRegistry, data: st.DataObject) -> None:
+    definitions = builtin("CustomResourceDefinition")
+    if not shared.list(definitions).items:
+        made = copy.deepcopy(shared.create(definitions, "", widgets()))
+        made["status"]["conditions"] = [{"type": "Established", "status": "True"}]
+        shared.update(definitions, "", made["metadata"]["name"], made, subresource="status")
+    resource = shared.resource("example.com", data.draw(st.sampled_from(["v1", "v1beta1"])), "widgets")
+    broken = spoiled(WIDGET, data.draw(st.sampled_from(places(WIDGET))), data.draw(_values))
+    options = WriteOptions(dry_run=True, field_manager="fuzz")
+    attempt(shared, lambda: shared.create(resource, "default", broken, options))
+    attempt(shared, lambda: shared.patch(resource, "default", "x", broken, APPLY_PATCH, options=options))

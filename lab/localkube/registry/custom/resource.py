@@ -97,7 +97,8 @@ def version_priority(version: str) -> tuple[int, int, int, str]:
 def resources_of(definition: KubeObject) -> list[CustomResource]:
     """Every version of a definition, served or not, under the names that were accepted."""
     spec, status = definition["spec"], definition.get("status") or {}
-    names = status.get("acceptedNames") or spec["names"]
+    accepted = {field: name for field, name in (status.get("acceptedNames") or {}).items() if name}
+    names = {**spec["names"], **accepted, "plural": spec["names"]["plural"]}
     stored = next(version["name"] for version in spec["versions"] if version.get("storage"))
     terminating = any(
         condition.get("type") == "Terminating" and condition.get("status") == "True"

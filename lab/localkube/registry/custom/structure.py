@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from lab.kube.objects import KubeObject
 from lab.kube.schema import OBJECT_META, Schema
+from lab.kube.status import bad_request
 from lab.localkube.registry.decoding import conform_as, thaw
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -19,26 +22,34 @@ _TYPE_FIELDS = ("apiVersion", "kind")
 def read_object(obj: KubeObject, schema: Schema, version: str, kind: str) -> tuple[KubeObject, list[str]]:
     """A fresh copy without fields that the schema does not know, and the `unknown field "a.b"` complaints.
 
-    Raises StatusError 400 when its metadata cannot be metadata.
+    Raises StatusError 400 when its metadata cannot be metadata, and when it is nested too deeply.
     """
     unknown: list[str] = []
+    try:
+        orjson.dumps([[[[[[[[obj]]]]]]]])  # managedFields nest deeper than what they are about
+        return _read(obj, schema, version, kind, unknown), unknown
+    except (RecursionError, orjson.JSONEncodeError):
+        raise bad_request("the object is nested too deeply") from None
+
+
+def _read(obj: KubeObject, schema: Schema, version: str, kind: str, unknown: list[str]) -> KubeObject:
     rest = {key: value for key, value in obj.items() if key not in (*_TYPE_FIELDS, "metadata")}
     body = {key: value for key, value in schema.items() if key != EMBEDDED}
     result: KubeObject = {key: obj[key] for key in _TYPE_FIELDS if key in obj}
     metadata = obj.get("metadata") or {}
     result["metadata"] = conform_as(OBJECT_META, metadata, "metadata", unknown, version, kind)
     result |= _known(rest, body, "", unknown)
-    return result, unknown
+    return result
 
 
 def _known(value: Any, schema: Schema | None, path: str, unknown: list[str]) -> Any:
+    if schema is None:
+        return _copy(value)
     if isinstance(value, list):
-        inner = (schema or {}).get("items")
+        inner = schema.get("items")
         return [_known(item, inner, f"{path}[{index}]", unknown) for index, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    if schema is None:
-        return thaw(value)
     properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
     kept: KubeObject = {}
     for key, member in value.items():

@@ -9,6 +9,7 @@ k8s.io/kube-openapi/pkg/validation/{validate,errors}.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -135,11 +136,18 @@ def _check_number(value: float, schema: Schema, path: str, causes: Causes) -> No
         strict = bool(schema.get("exclusiveMinimum"))
         if value < low or (strict and value == low):
             _invalid(path, value, f"should be greater than {'' if strict else 'or equal to '}{low}", causes)
-    if step and (value / step) != int(value / step):
+    if step and not _is_multiple(value, step):
         _invalid(path, value, f"should be a multiple of {step}", causes)
     bits = {"int32": 31, "int64": 63}.get(schema.get("format", ""))
     if bits and not -(2**bits) <= value < 2**bits:
         _invalid(path, value, f"must be of type integer with format {schema['format']}", causes)
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    if isinstance(value, int) and isinstance(step, int):
+        return value % step == 0
+    quotient = value / step
+    return math.isfinite(quotient) and math.isclose(quotient, round(quotient), rel_tol=1e-9)
 
 
 def _check_items(value: list[Any], schema: Schema, path: str, causes: Causes, old: Any) -> None:
