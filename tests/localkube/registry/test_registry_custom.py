@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource, builtin
 from lab.kube.status import StatusError
 from lab.localkube.protocols import WriteOptions
+from lab.localkube.registry.custom.patterns import compiled_pattern
 from lab.localkube.registry.registry import LocalRegistry
 from lab.localkube.registry.scale import scale_of
 
@@ -515,3 +517,27 @@ async def test_a_watch_ends_when_the_resource_changes(registry: LocalRegistry, v
     left = registry.get(DEFINITIONS, "", "widgets.example.com")
     assert left["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
     assert left["status"]["conditions"][-1]["reason"] == "InstanceDeletionPending"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "fails"),
+    [
+        ("^[a-z]+$", "abc", "abc\n"),
+        (r"^a\z", "a", "a\n"),
+        ("^[[:alpha:]_]+$", "aZ_", "a1"),
+        (r"^[\]$]+$", "]$", "a"),
+        ("^[]a]+$", "]a", "b"),
+        ("^[a[]$", "[", "b"),
+        (r"^\d$", "5", "\u0665"),
+        (r"^\$$", "$", ""),
+    ],
+)
+def test_patterns_mean_what_they_mean_upstream(pattern: str, fits: str, fails: str) -> None:
+    assert compiled_pattern(pattern).search(fits)
+    assert not compiled_pattern(pattern).search(fails)
+
+
+@pytest.mark.parametrize("pattern", [r"\pL", r"\Z", "[[:nothing:]]", r"\Qa\E", "("])
+def test_patterns_that_cannot_be_read_are_refused(pattern: str) -> None:
+    with pytest.raises(re.error):
+        compiled_pattern(pattern)

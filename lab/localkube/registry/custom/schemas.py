@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from lab.kube.schema import Schema
+from lab.localkube.registry.custom.patterns import compiled_pattern
 from lab.localkube.registry.custom.rules import RULES, is_transition, rule_problem
 from lab.localkube.registry.custom.structure import EMBEDDED, PRESERVE
 from lab.localkube.registry.custom.values import (
@@ -17,7 +18,6 @@ from lab.localkube.registry.custom.values import (
     LIST_TYPE,
     MAP_KEYS,
     check_value,
-    compiled_pattern,
 )
 from lab.localkube.registry.validation.causes import Causes
 

@@ -8,9 +8,7 @@ k8s.io/kube-openapi/pkg/validation/{validate,errors}.
 
 from __future__ import annotations
 
-import functools
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +16,7 @@ import orjson
 
 from lab.kube.schema import Schema
 from lab.localkube.registry.custom.formats import format_problem
+from lab.localkube.registry.custom.patterns import compiled_pattern
 from lab.localkube.registry.validation.causes import Causes
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
@@ -118,12 +117,6 @@ def _check_text(value: str, schema: Schema, path: str, causes: Causes) -> None:
     form = schema.get("format")
     if form and format_problem(form, value):
         _invalid(path, value, f'must be of type {form}: "{value}"', causes)
-
-
-@functools.lru_cache(maxsize=512)
-def compiled_pattern(pattern: str) -> re.Pattern[str]:
-    """A pattern of a schema, in Python's regular expressions. Raises re.error."""
-    return re.compile(pattern)
 
 
 def _check_number(value: float, schema: Schema, path: str, causes: Causes) -> None:
