@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -15,6 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from lab.core.approval import ApprovalStatus, Deed
 from lab.core.fault_row import FaultRow
+from lab.faults.registry import FAULTS, SPECS
+from lab.faults.rows import RowFault
 from lab.pager.alerts import Alert
 from lab.pager.book import Book
 from lab.pager.delivery import FIRING
@@ -22,6 +25,7 @@ from lab.pager.journal import Journal, Record
 from lab.pager.meters import PagerMeters
 from lab.pager.state import PagerState
 from lab.pager.store import RequestKey, Store, WrongState
+from lab.pager.trouble import PART
 from lab.pager.trouble.rows import REFIRED, STORM
 from lab.pager.values import Level, Webhook
 
@@ -271,3 +275,69 @@ def test_an_approval_is_used_once_by_a_client_without_a_key_as_well(
     lines = [line.text for line in evening.book.store.state.history]
     assert sum(" used for " in line for line in lines) == 1
     assert evening.book.approvals.get(approval(evening)).status is ApprovalStatus.USED
+
+
+PAGER_FAULTS = sorted(name for name, fault in FAULTS.items() if getattr(fault, "part", "") == PART)
+
+
+OTHERWISE: dict[str, dict[str, Any]] = {"alert-storm": {"count": 6}, "late-notifications": {"hop": "alerts"}}
+"""Parameters that are not the defaults."""
+
+
+def row_of(name: str) -> FaultRow:
+    """What the injector would write."""
+    parameters = cast(RowFault, FAULTS[name]).row(SPECS[name].read(OTHERWISE.get(name, {})), SCALE)
+    return FaultRow(f"{name}-0001", name, PART, parameters, None, 7)
+
+
+def troubled(evening: Evening, name: str, last: int | None = None) -> bool:
+    """Two alerts, of which one ends under the fault, and a Prometheus that says so again and again; whether
+    the pager died."""
+    evening.start(last)
+    died, began = False, evening.clock.now()
+    bites, ends, over = (
+        began + timedelta(seconds=4),
+        began + timedelta(seconds=9),
+        began + timedelta(seconds=20),
+    )
+    while evening.clock.now() < over + timedelta(seconds=25):
+        now = evening.clock.now()
+        evening.rows = (row_of(name),) if bites <= now < over else ()
+        for step in (push_a, push_b(began, min(ends, now + timedelta(seconds=15))), tick):
+            try:
+                step(evening)
+            except Dead:
+                died = True
+                evening.start()
+        evening.clock.advance(1)
+    return died
+
+
+def heard(evening: Evening, *alerts: Alert) -> None:
+    evening.book.episodes.receive(evening.book.trouble.hearing.incoming(alerts))
+
+
+def push_a(evening: Evening) -> None:
+    lasts = evening.clock.now() + timedelta(seconds=15)
+    heard(evening, Alert({"alertname": "A", "severity": "critical"}, {}, VirtualClock().now(), lasts))
+
+
+def push_b(began: datetime, ends: datetime) -> Step:
+    alert = Alert({"alertname": "B", "severity": "critical"}, {}, began, ends)
+    return lambda evening: heard(evening, alert)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGER_FAULTS)
+def test_whatever_write_it_dies_in_no_fault_is_left_in_the_pager(tmp_path: Path, name: str) -> None:
+    for last in itertools.count():
+        evening = Evening(tmp_path / str(last))
+        died = troubled(evening, name, last)
+        state = evening.book.store.state
+        opened = [state.incidents[identity] for identity in state.open.values()]
+        assert [incident.alertname for incident in opened] == ["A"], f"dead in write {last}"
+        assert opened[0].starts_at == VirtualClock().now()
+        assert state.invented == {}, f"dead in write {last}"
+        if not died:
+            break
+    assert last >= 4, "two pages open and one ends, whatever the fault"
