@@ -17,6 +17,7 @@ from lab.localkube.registry.ownership import (
     Manager,
     Path,
     fields_of,
+    has_keys,
     is_atomic,
     item_element,
     item_schema,
@@ -112,7 +113,7 @@ def _merge(live: Any, intent: Any, schema: Schema | None) -> Any:
         for field, value in intent.items():
             merged[field] = _merge(live.get(field), value, member_schema(schema, field))
         return merged
-    if isinstance(live, list) and isinstance(intent, list):
+    if isinstance(live, list) and isinstance(intent, list) and has_keys(schema):
         return _merge_items(live, intent, schema)
     return intent
 

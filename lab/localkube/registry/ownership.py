@@ -34,6 +34,10 @@ _SERVER_FIELDS = frozenset(
     )
 )
 _KEY_DEFAULTS = {"protocol": "TCP"}
+_OPEN = "x-kubernetes-preserve-unknown-fields"
+_ANYTHING: Schema = {_OPEN: True}
+"""The schema of what a schema leaves open: maps are looked into, lists are not."""
+
 _MEMBER = True
 """The value of a path that is a keyed item itself, not a field of it."""
 
@@ -43,6 +47,8 @@ def is_atomic(schema: Schema | None) -> bool:
     if schema is None:
         return True
     target = resolve(schema)
+    if target.get(_OPEN):
+        return False
     if "additionalProperties" not in target and "properties" not in target and "items" not in target:
         return True
     if "items" in target:
@@ -54,6 +60,8 @@ def member_schema(schema: Schema, field: str) -> Schema | None:
     """The schema of a map's member, or None when nothing is known about it."""
     target = resolve(schema)
     found = target.get("properties", {}).get(field, target.get("additionalProperties"))
+    if found is None and target.get(_OPEN):
+        return _ANYTHING
     return found if isinstance(found, dict) else None
 
 
@@ -61,6 +69,11 @@ def item_schema(schema: Schema) -> Schema | None:
     """The schema of a list's items."""
     found = resolve(schema).get("items")
     return found if isinstance(found, dict) else None
+
+
+def has_keys(schema: Schema) -> bool:
+    """Are a list's items owned one by one?"""
+    return not is_atomic(schema) and item_schema(schema) is not None
 
 
 def item_element(item: Any, schema: Schema) -> str:
@@ -78,7 +91,7 @@ def leaves(value: Any, schema: Schema | None, path: Path = ()) -> Iterator[tuple
     if isinstance(value, dict) and value and schema is not None and not is_atomic(schema):
         for field, member in value.items():
             yield from leaves(member, member_schema(schema, field), (*path, f"f:{field}"))
-    elif isinstance(value, list) and value and schema is not None and not is_atomic(schema):
+    elif isinstance(value, list) and value and schema is not None and has_keys(schema):
         inner = item_schema(schema)
         for item in value:
             at = (*path, item_element(item, schema))

@@ -108,6 +108,9 @@ async def test_a_definition_comes_is_served_and_goes_with_its_objects(
     await until(served)
     made = await kube.create(widgets, yaml.safe_load(widget(group)), namespace)
     assert made["spec"]["replicas"] == 1
+    owner = {"apiVersion": f"{group}/v1", "kind": "Widget", "name": "one", "uid": made["metadata"]["uid"]}
+    owned = {"metadata": {"name": "owned", "ownerReferences": [owner]}}
+    await kube.create("configmaps", owned, namespace)
     held = {"metadata": {"finalizers": ["example.com/hold"]}}
     await kube.patch(widgets, "one", held, namespace)
     await kube.delete(DEFINITIONS, name)
@@ -127,7 +130,12 @@ async def test_a_definition_comes_is_served_and_goes_with_its_objects(
         present = await kube.list(DEFINITIONS, field_selector=f"metadata.name={name}")
         return not present["items"]
 
+    async def collected() -> bool:
+        query = "metadata.name=owned"
+        return not (await kube.list("configmaps", namespace, field_selector=query))["items"]
+
     await until(gone)
+    await until(collected)
     with pytest.raises(StatusError) as caught:
         await kube.list(widgets, namespace)
     assert caught.value.code == 404

@@ -408,7 +408,13 @@ def test_apply_merges_keyed_lists_and_finds_conflicts(registry: LocalRegistry, v
     assert applied["spec"]["parts"] == [{"name": "a", "weight": 1.5}, {"name": "b", "weight": 2}]
     with pytest.raises(StatusError, match=r'conflict with "me": \.spec\.size'):
         registry.patch(v1, "default", "one", widget(size="large"), APPLY, options=theirs)
+    opened = {"metadata": {"name": "one"}, "spec": {"free": {"theirs": {"a": [1]}}}}
+    registry.patch(v1, "default", "one", opened, APPLY, options=WriteOptions(field_manager="third"))
+    more = widget(parts=[{"name": "a"}], free={"mine": {"b": 1}})
+    shared, _ = registry.patch(v1, "default", "one", more, APPLY, options=MINE)
+    assert shared["spec"]["free"] == {"theirs": {"a": [1]}, "mine": {"b": 1}}
     left, _ = registry.patch(v1, "default", "one", widget(), APPLY, options=MINE)
+    assert left["spec"]["free"] == {"theirs": {"a": [1]}}
     assert [part["name"] for part in left["spec"]["parts"]] == ["b"]
 
 

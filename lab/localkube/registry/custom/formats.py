@@ -1,7 +1,7 @@
 """The formats of strings that a schema may ask for. Those that are not known here, as upstream, are ignored.
 
 Source: k8s.io/kube-openapi/pkg/validation/strfmt and
-k8s.io/apiextensions-apiserver/pkg/apiserver/schema/... (supportedFormats).
+k8s.io/apiextensions-apiserver/pkg/apiserver/validation/formats.go.
 """
 
 from __future__ import annotations
