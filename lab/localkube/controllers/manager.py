@@ -26,6 +26,7 @@ from lab.localkube.controllers.garbage import GarbageCollector
 from lab.localkube.controllers.job import JobController
 from lab.localkube.controllers.namespaces import NamespaceController
 from lab.localkube.controllers.nodes import NodeLifecycle, TaintEviction
+from lab.localkube.controllers.quota import QuotaController
 from lab.localkube.controllers.replicaset import ReplicaSetController
 from lab.localkube.controllers.scheduler import Scheduler
 from lab.localkube.controllers.statefulset import StatefulSetController
@@ -47,6 +48,7 @@ STANDARD: tuple[Factory, ...] = (
     CronJobController,
     EndpointsController,
     DisruptionController,
+    QuotaController,
     GarbageCollector,
     NamespaceController,
     CustomResourceController,

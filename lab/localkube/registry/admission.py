@@ -1,4 +1,4 @@
-"""The admission plugins that every cluster runs: ServiceAccount, Priority and DefaultTolerationSeconds.
+"""What admission fills in, in every cluster: ServiceAccount, Priority, DefaultTolerationSeconds, LimitRanger.
 
 Source: k8s.io/kubernetes/plugin/pkg/admission/{serviceaccount,priority,defaulttolerationseconds}.
 """
@@ -14,6 +14,7 @@ from lab.localkube.registry.defaults.pods import (
     mount_service_account,
     quality_of_service,
 )
+from lab.localkube.registry.limit_ranges import apply_limit_defaults
 from lab.localkube.registry.names import generate_name
 from lab.localkube.registry.served import PODS
 
@@ -29,6 +30,7 @@ def admit(core: Core, resource: Resource, obj: KubeObject) -> None:
     default_tolerations(obj["spec"], core.toleration_seconds)
     _priority(core, obj)
     _service_account(core, obj)
+    apply_limit_defaults(core, obj)
     if (obj.get("spec") or {}).get("containers"):
         try:
             obj["status"]["qosClass"] = quality_of_service(obj["spec"])

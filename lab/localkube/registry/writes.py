@@ -35,8 +35,10 @@ from lab.localkube.registry.decoding import conform, strict_error, thaw
 from lab.localkube.registry.defaults import apply_defaults
 from lab.localkube.registry.defaults.workloads import select_own_pods
 from lab.localkube.registry.deletion import finalized, require_live_namespace
+from lab.localkube.registry.limit_ranges import check_limits
 from lab.localkube.registry.names import generate_name
 from lab.localkube.registry.ownership import Manager, fields_of
+from lab.localkube.registry.quotas import check_quota
 from lab.localkube.registry.scale import scale_of, take_scale
 from lab.localkube.registry.schemas import schema_of
 from lab.localkube.registry.served import SERVICES
@@ -87,6 +89,8 @@ class Writer:
             select_own_pods(new)
         validate(resource, new)
         self._admit_new(resource, new, options)
+        check_limits(self._core, resource, new)
+        check_quota(self._core, resource, new)
         if self._core.find(resource, namespace, metadata["name"]) is not None:
             raise already_exists(resource.plural, resource.group, metadata["name"])
         if resource.key == SERVICES.key:
@@ -256,6 +260,9 @@ class Writer:
             _complete(resource, new)
             validate(resource, new, old)
         self._admit_change(resource, old, new, "scale" if scale else subresource, options)
+        if not subresource and resource.key in ("services", "persistentvolumeclaims"):
+            check_limits(self._core, resource, new)
+            check_quota(self._core, resource, new, old)
         if finalized(resource, new):
             return self._core.erase(resource, new, dry_run=options.dry_run)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]

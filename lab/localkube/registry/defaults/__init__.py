@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from lab.kube.objects import KubeObject
 from lab.localkube.registry.custom.definitions import set_definition_defaults
-from lab.localkube.registry.defaults import autoscaling, others, pods, policies, workloads
+from lab.localkube.registry.defaults import autoscaling, others, pods, policies, quotas, workloads
 
 Default = Callable[[KubeObject], None]
 
@@ -32,6 +32,8 @@ _DEFAULTS: Mapping[str, Default] = {
     "daemonsets.apps": workloads.default_daemonset,
     "jobs.batch": workloads.default_job,
     "cronjobs.batch": workloads.default_cronjob,
+    "limitranges": quotas.default_limit_range,
+    "resourcequotas": quotas.default_quota,
     "horizontalpodautoscalers.autoscaling": autoscaling.default_autoscaler,
     "horizontalpodautoscalers.v1.autoscaling": autoscaling.default_old_autoscaler,
     "endpointslices.discovery.k8s.io": others.default_endpoint_slice,

@@ -8,7 +8,7 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.status import invalid
 from lab.localkube.registry.custom.resource import CustomResource
-from lab.localkube.registry.validation import autoscaling, others, pods, policies, workloads
+from lab.localkube.registry.validation import autoscaling, others, pods, policies, quotas, workloads
 from lab.localkube.registry.validation.causes import Causes
 from lab.localkube.registry.validation.metadata import check_metadata, check_metadata_update
 
@@ -40,6 +40,8 @@ _CHECKS: Mapping[str, Check] = {
     "jobs.batch": workloads.check_job,
     "cronjobs.batch": workloads.check_cronjob,
     "poddisruptionbudgets.policy": workloads.check_budget,
+    "limitranges": quotas.check_limit_range,
+    "resourcequotas": quotas.check_quota,
     "horizontalpodautoscalers.autoscaling": autoscaling.check_autoscaler,
     "horizontalpodautoscalers.v1.autoscaling": autoscaling.check_old_autoscaler,
     "roles.rbac.authorization.k8s.io": others.check_role,
@@ -64,6 +66,7 @@ _UPDATE_CHECKS: Mapping[str, tuple[UpdateCheck, ...]] = {
     "customresourcedefinitions.apiextensions.k8s.io": (_check_definition_update,),
     "rolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
     "clusterrolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
+    "resourcequotas": (quotas.check_quota_update,),
     "priorityclasses.scheduling.k8s.io": (others.check_priority_class_update,),
 }
 
