@@ -29,7 +29,7 @@ from lab.faults.automation import AUTOMATION, AutomationMedium
 from lab.faults.cluster import CLUSTER, ClusterMedium
 from lab.faults.fault import QUEUE
 from lab.faults.injector import Injector
-from lab.faults.journal import FileStore, Journal
+from lab.faults.journal import NAME, FileStore, Journal
 from lab.faults.medium import Medium
 from lab.faults.neighbours import NEIGHBOURS, NeighbourMedium
 from lab.faults.orders import ORDERS, OrderMedium
@@ -216,7 +216,7 @@ class World:
         seen: dict[str, Any] = {f"configmaps/{DIRECTIVES[1]}": {}}
         for kind, namespace in KINDS:
             for obj in (await self.kube.list(kind, namespace))["items"]:
-                if "deletionTimestamp" in obj["metadata"]:
+                if "deletionTimestamp" in obj["metadata"] or obj["metadata"]["name"] == NAME:
                     continue
                 name = f"{kind}/{obj['metadata']['name']}"
                 seen[name] = obj.get("data") or {} if kind == "configmaps" else meant(obj)
