@@ -105,8 +105,12 @@ def available_in(owner: KubeObject, pod: KubeObject, now: datetime) -> float | N
 
 
 def oldest_first(pods: Iterable[KubeObject]) -> list[KubeObject]:
-    """Bound before unbound ones, then by age."""
-    return sorted(pods, key=lambda pod: (not pod["spec"].get("nodeName"), created(pod), name_of(pod)))
+    """Bound before unbound ones, then by age, and of one second the ready ones."""
+
+    def rank(pod: KubeObject) -> tuple[object, ...]:
+        return not pod["spec"].get("nodeName"), created(pod), not podfacts.ready(pod), name_of(pod)
+
+    return sorted(pods, key=rank)
 
 
 def pair(
