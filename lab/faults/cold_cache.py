@@ -11,14 +11,17 @@ from lab.faults.fault import PARTITION, QUEUE, SHARE, Directive
 
 
 class ColdCache:
-    """Thrown away once for each entry. The pod stays Running and Ready, as with any cache that is lost."""
+    """Lost once for each entry, which is over when the list is filled again; healed before, it is given back.
+
+    The pod stays Running and Ready, as with any cache that is lost.
+    """
 
     medium = QUEUE
     spec = FaultSpec(
         "cold-cache",
         "Workers lose their price list, all at once, and must fill it again before they confirm orders.",
         (SHARE, PARTITION),
-        lease_lab_minutes=5,
+        lease_lab_minutes=60,
         on="partition",
     )
 

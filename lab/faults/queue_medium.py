@@ -64,12 +64,14 @@ class QueueMedium:
         await self._queue.withdraw([entry.id for entry in entries])
 
     async def ended(self, entries: Sequence[JournalEntry]) -> Mapping[str, str]:
-        """Those whose pod is gone, unless they outlive it."""
+        """Those that their victims are through with, and those whose pod is gone, unless they outlive it."""
+        done = await self._queue.done()
+        over = {entry.id: "itself" for entry in entries if entry.id in done}
         mortal = [entry for entry in entries if not self._faults[entry.fault].outlives(entry.parameters)]
-        if not mortal:
-            return {}
-        alive = await self._victims.alive()
-        return {entry.id: "restart" for entry in mortal if entry.target.name not in alive}
+        if mortal:
+            alive = await self._victims.alive()
+            over |= {entry.id: "restart" for entry in mortal if entry.target.name not in alive}
+        return over
 
     async def agree(self, entries: Sequence[JournalEntry]) -> None:
         """The database may have lost rows with its data, or kept rows whose end was not written."""

@@ -40,6 +40,10 @@ class ShopQueue:
         )
         return {str(row[0]) for row in rows}
 
+    async def done(self) -> set[str]:
+        """Identities of those that their victims are through with."""
+        return {str(row[0]) for row in await self._rows("SELECT id FROM chaos.directives WHERE done")}
+
     async def ask(self, directives: Mapping[str, Directive]) -> None:
         """Ask; what is asked already under that identity stays."""
         for identity, directive in directives.items():

@@ -44,6 +44,7 @@ class WorkerCondition:
         self._spilling = 0.0
         self._cold: set[str] = set()
         self._chilled: frozenset[str] = frozenset()
+        self._thawed = False
 
     @property
     def hung(self) -> bool:
@@ -94,8 +95,20 @@ class WorkerCondition:
             self._hung, self._slow, self._leaking, self._skew = hung, slow, leaking, skew
             self._spilling = spilling
             self._cold |= chilled - self._chilled
+            self._thawed = not chilled and (self._thawed or bool(self._chilled))
             self._chilled = frozenset(chilled)
             self._changed.notify_all()
+
+    @property
+    def chilled(self) -> frozenset[str]:
+        """Identities of what has made, or is about to make, the cache cold, for as long as it is asked."""
+        return self._chilled
+
+    def take_thawed(self) -> bool:
+        """Whether the cache is to be given back now, as nothing asks any longer that it be cold."""
+        with self._changed:
+            thawed, self._thawed = self._thawed, False
+            return thawed
 
     def take_cold(self) -> bool:
         """Whether the cache is to be thrown away now: once for each time that it is asked."""

@@ -85,6 +85,8 @@ class Consumer(threading.Thread):
             self._condition.pass_()
             if self._condition.take_cold():
                 self._warming.cache.drop()
+            elif self._condition.take_thawed():
+                self._warming.cache.restore()
             cold = not self._warming.cache.warm
             pause = _IDLE_SECONDS
             if cold or (partition is not None and partition == self._lease.partition):
@@ -92,7 +94,7 @@ class Consumer(threading.Thread):
                     if connection is None or connection.closed:
                         connection = connect(self._url, self._pod, self._partitions)
                     if cold:
-                        pause = 0.0 if self._warming.warm_up(connection) else self._warming.pause()
+                        pause = self._warm_up(connection)
                     elif partition is not None:
                         pause = self._work(connection, partition)
                 except PoisonedOrderError as error:
@@ -108,6 +110,15 @@ class Consumer(threading.Thread):
             self._stopping.wait(pause)
         if connection is not None:
             connection.close()
+
+    def _warm_up(self, connection: psycopg.Connection) -> float:
+        """Try to fill the price list, and say so to whoever has asked that it be cold; seconds to pause."""
+        asked = list(self._condition.chilled)
+        if not self._warming.warm_up(connection):
+            return self._warming.pause()
+        if asked:
+            connection.execute("UPDATE chaos.directives SET done = true WHERE id = ANY(%s)", (asked,))
+        return 0.0
 
     def _work(self, connection: psycopg.Connection, partition: int) -> float:
         """Confirm a batch; seconds to pause before the next."""

@@ -44,7 +44,8 @@ CREATE TABLE IF NOT EXISTS shop.dead_letters (
 );
 
 -- What the fault injector asks of the shop's programs. Of a worker by pod, so that a restart cures it, or by
--- partition, so that it does not; of all pods of a service by its name. It bites until `expires_at`.
+-- partition, so that it does not; of all pods of a service by its name. It bites until `expires_at`,
+-- and is `done` when its victim is through with it.
 CREATE TABLE IF NOT EXISTS chaos.directives (
     id         text PRIMARY KEY,
     mode       text NOT NULL CHECK (mode IN (
@@ -57,6 +58,7 @@ CREATE TABLE IF NOT EXISTS chaos.directives (
     parameters jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_at timestamptz NOT NULL DEFAULT 'infinity',
+    done       boolean NOT NULL DEFAULT false,
     CHECK (num_nonnulls(pod, partition, service) = 1)
 );
 

@@ -25,6 +25,7 @@ from lab.engine.settings import LabSettings
 from lab.faults.registry import SPECS
 from lab.providers.prometheus import installed_prometheus
 from lab.shop.cache import PriceCache
+from lab.shop.condition import Directive, WorkerCondition
 from lab.shop.database import connect
 from lab.shop.warming import Warming
 from lab.slo.objectives import ORDER_CONFIRMATIONS
@@ -105,8 +106,43 @@ async def test_cold_caches_are_filled_again_while_the_pod_stays_ready(pods: Pods
 
     await until(again, "the cache is filled again")
     assert await done() == before + 1  # once for each entry, however often the directive is read
-    await faults.call("DELETE", f"faults/{entry['id']}")
+    await until(lambda: faults.state(entry["id"], "undone"), "the journal notices")
+    assert (await faults.entry(entry["id"]))["undoneBy"] == "itself"
     assert await pods.metric(worker, "shop_worker_cache_warm") == 1
+
+
+@pytest.mark.slow
+async def test_a_cold_cache_that_is_healed_is_given_back(
+    pods: Pods, faults_api: Any, database_url: str
+) -> None:
+    worker = await pods.start("lab.shop.worker", "worker-a")
+
+    async def warm() -> bool:
+        return await pods.metric(worker, "shop_worker_cache_warm") == 1
+
+    async def cold() -> bool:
+        return not await warm()
+
+    await until(warm, "the worker has a price list")
+    faults = await faults_api()
+    with connect(database_url, "test") as database:
+        database.execute(LATER)
+        database.execute("ALTER TABLE shop.price_changes RENAME TO price_changes_elsewhere")
+    [entry] = await faults.inject("cold-cache", parameters={"partition": 0})
+    await until(cold, "it has lost it, and cannot fill another one")
+    await faults.call("DELETE", f"faults/{entry['id']}")
+    await until(warm, "it has it again")
+
+
+def test_a_consumer_that_is_busy_hears_later_that_its_cache_is_given_back() -> None:
+    condition, asked = WorkerCondition(), [Directive("cold-cache-0001", "cold-cache", {})]
+    condition.follow(asked)
+    assert (condition.take_cold(), condition.take_cold()) == (True, False)
+    condition.follow(asked)
+    assert not condition.take_thawed()
+    condition.follow([])
+    condition.follow([])
+    assert (condition.take_thawed(), condition.take_thawed()) == (True, False)
 
 
 def test_the_plan_that_is_shipped_is_one() -> None:
