@@ -33,6 +33,8 @@ def to_v1(obj: KubeObject) -> KubeObject:
     target = _take_cpu(metrics, "target")
     if target is not None:
         spec["targetCPUUtilizationPercentage"] = target
+    for count in ("currentReplicas", "desiredReplicas"):
+        status.setdefault(count, 0)
     seen = _take_cpu(current, "current")
     if seen is not None:
         status["currentCPUUtilizationPercentage"] = seen

@@ -152,3 +152,24 @@ def test_a_statefulset_has_a_scale_and_a_history(api: Any, namespace: str) -> No
         assert event["object"].revision == 1
         break
     apps.delete_namespaced_stateful_set("db", namespace)
+
+
+def test_autoscalers_in_both_versions(api: Any, namespace: str) -> None:
+    target = client.V1CrossVersionObjectReference(api_version="apps/v1", kind="Deployment", name="none")
+    spec = client.V1HorizontalPodAutoscalerSpec(
+        max_replicas=4, scale_target_ref=target, target_cpu_utilization_percentage=60
+    )
+    old, new = client.AutoscalingV1Api(api), client.AutoscalingV2Api(api)
+    body = client.V1HorizontalPodAutoscaler(metadata=client.V1ObjectMeta(name="a"), spec=spec)
+    old.create_namespaced_horizontal_pod_autoscaler(namespace, body)
+    read = new.read_namespaced_horizontal_pod_autoscaler("a", namespace)
+    assert read.spec.metrics[0].resource.target.average_utilization == 60
+    read.spec.max_replicas = 5
+    read.metadata.resource_version = None
+    new.replace_namespaced_horizontal_pod_autoscaler("a", namespace, read)
+    seen = old.read_namespaced_horizontal_pod_autoscaler_status("a", namespace)
+    assert (seen.spec.max_replicas, seen.status.current_replicas) == (5, 0)
+    [listed] = old.list_namespaced_horizontal_pod_autoscaler(namespace).items
+    assert listed.spec.target_cpu_utilization_percentage == 60
+    metrics = client.CustomObjectsApi(api).list_cluster_custom_object("metrics.k8s.io", "v1beta1", "pods")
+    assert (metrics["kind"], metrics["items"]) == ("PodMetricsList", [])
