@@ -29,10 +29,13 @@ _MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What shadow recorded for one object: its removal, its creation, or a change."""
+    """What shadow recorded for one object: its removal, its creation, or a change, the latter two in the form
+    of one version.
+    """
 
     until: float
     group: str
+    version: str
     resource: str
     namespace: str
     name: str
@@ -93,7 +96,11 @@ class Intents:
         if info.verb not in ("get", "list") or info.subresource not in ("", "status", "scale"):
             return []
         kind = (info.group, info.resource)
-        return [intent for intent in self.current(exchange.actor) if (intent.group, intent.resource) == kind]
+        return [
+            intent
+            for intent in self.current(exchange.actor)
+            if (intent.group, intent.resource) == kind and (intent.gone or intent.version == info.version)
+        ]
 
     def _gone(self, info: RequestInfo, obj: KubeObject) -> Intent:
         return self._intent(info, obj, gone=True)
@@ -104,7 +111,8 @@ class Intents:
             uid = ""
         until = self._clock.monotonic() + self._settle
         namespace = namespace_of(obj) or info.namespace
-        return Intent(until, info.group, info.resource, namespace, name_of(obj), uid, **what)
+        kind = (info.group, info.version, info.resource)
+        return Intent(until, *kind, namespace, name_of(obj), uid, **what)
 
 
 def show_object(target: Target, obj: KubeObject, intents: Iterable[Intent]) -> KubeObject:

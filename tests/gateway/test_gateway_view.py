@@ -102,6 +102,22 @@ async def test_what_would_be_new_can_be_read_back(rig: Any, client: aiohttp.Clie
     assert (await get(client, f"{path}/other"))[0] == 404
 
 
+async def test_a_change_is_shown_in_the_version_that_it_was_made_in(
+    rig: Any, client: aiohttp.ClientSession
+) -> None:
+    old, new = (
+        f"/apis/autoscaling/{version}/namespaces/shop/horizontalpodautoscalers/a" for version in ("v1", "v2")
+    )
+    for path in (old, new):
+        metadata = {"name": "a", "namespace": "shop", "uid": "h"}
+        rig.api.objects[path] = {"kind": "X", "metadata": metadata, "spec": {"maxReplicas": 2}}
+    await client.patch(old, json={"spec": {"targetCPUUtilizationPercentage": 9}})
+    assert (await get(client, old))[1]["spec"] == {"maxReplicas": 2, "targetCPUUtilizationPercentage": 9}
+    assert (await get(client, new))[1]["spec"] == {"maxReplicas": 2}
+    await client.delete(new)
+    assert (await get(client, old))[0] == 404
+
+
 async def test_other_modes_other_actors_and_watches_see_what_is(
     rig: Any, client: aiohttp.ClientSession
 ) -> None:
