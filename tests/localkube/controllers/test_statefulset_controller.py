@@ -216,8 +216,9 @@ async def test_adopts_only_pods_of_its_name_and_releases_what_no_longer_matches(
     for name in ("db-0", "other"):
         pod = template("db")
         cluster.create("Pod", name, metadata={"labels": pod["metadata"]["labels"]}, spec=pod["spec"])
-    stateful_set(cluster, "db", 1)
+    stateful_set(cluster, "db", 1, updateStrategy={"type": "OnDelete"})
     await cluster.until(lambda: cluster.get("Pod", "db-0")["metadata"].get("ownerReferences"))
+    await cluster.settle()
     assert not cluster.get("Pod", "other")["metadata"].get("ownerReferences")
     cluster.patch("Pod", "db-0", {"metadata": {"labels": {"app": "mine"}}})
     await cluster.until(lambda: not cluster.get("Pod", "db-0")["metadata"].get("ownerReferences"))
