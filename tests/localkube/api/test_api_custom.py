@@ -16,6 +16,7 @@ from pathlib import Path
 import kubernetes
 import pytest
 import yaml
+from conftest import Served
 from kubernetes.dynamic import DynamicClient
 
 from lab.kube.client import KubeClient
@@ -241,9 +242,9 @@ def test_kubectl_is_told_what_is_wrong(kubectl_of: Callable[[str], Kubectl], min
 
 
 @pytest.mark.slow
-def test_the_python_client(kubectl_of: Callable[[str], Kubectl], served: object, namespace: str) -> None:
+def test_the_python_client(kubectl_of: Callable[[str], Kubectl], served: Served, namespace: str) -> None:
     kubectl = kubectl_of("1.32")
-    path = str(served.kubeconfig)  # type: ignore[attr-defined]
+    path = str(served.kubeconfig)
     with defined(kubectl) as group, kubernetes.config.new_client_from_config(path) as client:
         custom = kubernetes.client.CustomObjectsApi(client)
         where = (group, "v1", namespace, "widgets")
@@ -334,7 +335,7 @@ def start_operator(program: Path, log: Path, namespace: str, kubeconfig: str) ->
 
 @pytest.mark.slow
 async def test_a_kopf_operator(
-    kubectl_of: Callable[[str], Kubectl], served: object, kube: KubeClient, namespace: str, tmp_path: Path
+    kubectl_of: Callable[[str], Kubectl], served: Served, kube: KubeClient, namespace: str, tmp_path: Path
 ) -> None:
     kubectl = kubectl_of("1.32")
     kubectl("apply", "-f", "-", stdin=PEERINGS)
@@ -345,7 +346,7 @@ async def test_a_kopf_operator(
         widgets = Resource(group, "v1", "widgets", "Widget")
         program, log = tmp_path / "operator.py", tmp_path / "log"
         program.write_text(OPERATOR.replace("GROUP", group))
-        operator = start_operator(program, log, namespace, str(served.kubeconfig))  # type: ignore[attr-defined]
+        operator = start_operator(program, log, namespace, str(served.kubeconfig))
         try:
             await _operate(kube, widgets, namespace)
         finally:

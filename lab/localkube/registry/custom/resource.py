@@ -16,9 +16,9 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import STANDARD_VERBS, Resource
 from lab.kube.schema import OBJECT_META, REFERENCE, Schema
 from lab.localkube.registry.custom.structure import (
-    has_defaults,
     inner_schemas,
     lacks_defaults,
+    only_defaults,
     set_defaults,
 )
 from lab.localkube.registry.decoding import thaw
@@ -34,9 +34,9 @@ class CustomResource(Resource):
     storage_version: the version in which its objects are stored. schema: its structural schema.
     published: the same as OpenAPI documents have it. scale: the paths `specReplicasPath`,
     `statusReplicasPath` and `labelSelectorPath`. columns: its additional printer columns. selectable: the
-    paths that field selectors may name. defaulting, ruled: does the schema have defaults, rules?
-    deprecation: the warning that every request gets. terminating: is the definition being deleted?
-    uid and generation: those of the definition.
+    paths that field selectors may name. defaults: the part of the schema that sets some. ruled: does it
+    have rules? deprecation: the warning that every request gets. terminating: is the definition being
+    deleted? uid and generation: those of the definition.
     """
 
     singular_name: str = ""
@@ -46,11 +46,11 @@ class CustomResource(Resource):
     uid: str = ""
     generation: int = 0
     terminating: bool = False
-    defaulting: bool = False
     ruled: bool = False
     deprecation: str = ""
     selectable: tuple[str, ...] = ()
     schema: Schema = field(default_factory=dict, compare=False)
+    defaults: Schema = field(default_factory=dict, compare=False)
     scale: Mapping[str, str] = field(default_factory=dict, compare=False)
     columns: tuple[KubeObject, ...] = field(default=(), compare=False)
     published: Schema = field(default_factory=dict, compare=False)
@@ -74,10 +74,10 @@ class CustomResource(Resource):
         """A stored object in this version, with the defaults that it had not when it was stored."""
         if obj.get("apiVersion") != self.api_version:
             obj = obj | {"apiVersion": self.api_version}
-        if not self.defaulting or not lacks_defaults(obj, self.schema):
+        if not self.defaults or not lacks_defaults(obj, self.defaults):
             return obj
         shown = thaw(obj)
-        set_defaults(shown, self.schema)
+        set_defaults(shown, self.defaults)
         return shown
 
     def as_stored(self, obj: KubeObject) -> KubeObject:
@@ -131,13 +131,13 @@ def _version(
         uid=metadata.get("uid", ""),
         generation=int(metadata.get("generation") or 0),
         terminating=terminating,
-        defaulting=has_defaults(schema),
         ruled=_has_rules(schema),
         deprecation=_deprecation(version, f"{group}/{name} {kind}"),
         selectable=tuple(
             each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ()
         ),
         schema=schema,
+        defaults=only_defaults(schema),
         scale=subresources.get("scale") or {},
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         published=published_schema(schema, group, name, kind),

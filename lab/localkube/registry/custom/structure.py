@@ -67,9 +67,18 @@ def _known(value: Any, schema: Schema | None, path: str, unknown: list[str]) -> 
     return kept
 
 
-def has_defaults(schema: Schema) -> bool:
-    """Is there a default anywhere in it?"""
-    return "default" in schema or any(map(has_defaults, inner_schemas(schema)))
+def only_defaults(schema: Schema) -> Schema:
+    """The part of a schema that sets defaults; empty when it has none."""
+    kept: Schema = {key: schema[key] for key in ("default", "nullable") if key in schema}
+    inside = {name: only_defaults(each) for name, each in (schema.get("properties") or {}).items()}
+    inside = {name: each for name, each in inside.items() if each}
+    if inside:
+        kept["properties"] = inside
+    for key in ("items", "additionalProperties"):
+        below = only_defaults(schema[key]) if isinstance(schema.get(key), dict) else {}
+        if below:
+            kept[key] = below
+    return kept if kept.keys() - {"nullable"} else {}
 
 
 def inner_schemas(schema: Schema) -> list[Schema]:
@@ -106,18 +115,20 @@ def set_defaults(value: Any, schema: Schema) -> None:
 
 
 def lacks_defaults(value: Any, schema: Schema) -> bool:
-    """Would `set_defaults` change it?"""
+    """Would `set_defaults` by what `only_defaults` gave fill anything in?"""
     if isinstance(value, list):
-        return any(lacks_defaults(item, schema.get("items") or {}) for item in value)
+        inner = schema.get("items")
+        return inner is not None and any(lacks_defaults(item, inner) for item in value)
     if not isinstance(value, dict):
         return False
     properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
     for key, prop in properties.items():
-        absent = key not in value or (value[key] is None and not prop.get("nullable"))
-        if absent and ("default" in prop or key in value):
+        member = value.get(key)
+        if member is None and "default" in prop and not (key in value and prop.get("nullable")):
             return True
-    inner = {**dict.fromkeys(value, extra if isinstance(extra, dict) else {}), **properties}
-    return any(lacks_defaults(member, inner[key]) for key, member in value.items())
+        if member is not None and lacks_defaults(member, prop):
+            return True
+    return isinstance(extra, dict) and any(lacks_defaults(member, extra) for member in value.values())
 
 
 def _copy(value: Any) -> Any:
