@@ -109,7 +109,7 @@ async def bodies(quick: bool) -> Figures:
     """A large log that is read, and endless ones that their clients stop reading: what the gateway holds."""
     size = 32 if quick else 512
     async with before_a_stub() as bench:
-        await read_log(bench, 8)
+        await read_log(bench, 64)
         idle, before = bench.gateway.resident(), bench.gateway.cpu()
         most = await read_log(bench, size)
         used = bench.gateway.cpu() - before
