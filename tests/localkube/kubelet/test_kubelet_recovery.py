@@ -23,6 +23,7 @@ async def test_a_stopped_kubelet_leaves_no_process_and_the_next_restarts_the_pod
     bench.pod("once", PAUSE, restartPolicy="Never")
     address = (await bench.until_ready("kept"))["status"]["podIP"]
     await bench.until_ready("once")
+    await bench.until_said("kept")
     processes = [bench.kubelet._pod("default", name).containers["main"].process for name in ("kept", "once")]
     await bench.stop()
     assert not any(psutil.pid_exists(process.pid) for process in processes if process)
