@@ -30,8 +30,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/lab demo
 
-test: $(READY)
-	@$(BIN)/pytest -q
+test: $(READY) # most of a test's time is waiting; whole lab tests (test-slow) want the machine for themselves
+	@$(BIN)/pytest -q -n logical --maxprocesses=4 --dist loadfile
 
 test-slow: $(READY)
 	@$(BIN)/pytest -q -m slow

@@ -18,6 +18,7 @@ from typing import Any
 
 import requests
 import yaml
+from address_blocks import free_block
 
 from lab.canary.report import Item
 from lab.canary.restore import Restorer
@@ -86,7 +87,7 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = 20) ->
 def running_localkube(root: Path) -> Iterator[Path]:
     """A localkube without a kubelet; its administrator's kubeconfig."""
     for attempt in range(10):
-        block, folder = 20 + (os.getpid() + attempt * 7) % 80, root / f"kube-{attempt}"
+        block, folder = free_block(), root / f"kube-{attempt}"
         folder.mkdir()
         ready = folder / "ready"
         command = [sys.executable, "-m", "lab.localkube", "--api-only", "--block", str(block)]

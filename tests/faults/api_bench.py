@@ -17,10 +17,10 @@ from typing import Any
 import kubernetes.client
 import pytest
 import yaml
+from address_blocks import free_block
 from aiohttp.web import ServerRunner
 from prometheus_client import CollectorRegistry
 from shop_pods import until
-from test_faults_in_cluster import free_block
 
 from lab.core.clock import SystemClock, TimeScale
 from lab.core.fault import JournalEntry

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from address_blocks import free_block
 from shop_pods import until
 
 from lab.core.fault import FaultTarget, JournalEntry
@@ -22,18 +21,6 @@ from lab.faults.registry import SPECS
 from lab.faults.shop_queue import PodVictims
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
-
-
-def free_block() -> int:
-    """An n whose 127.n.0.1:6443 nobody has taken."""
-    for block in range(100 + os.getpid() % 50, 250):
-        with socket.socket() as probe:
-            try:
-                probe.bind((f"127.{block}.0.1", 6443))
-            except OSError:
-                continue
-            return block
-    pytest.skip("needs a free loopback block 127.n.0.0/16")
 
 
 @pytest.fixture

@@ -140,6 +140,7 @@ async def test_missing_series_are_absent_and_the_others_are_there(monitored: Mon
         ("GET", "http://127.0.0.1:1/metrics", 403),
         ("GET", f"http://{POD_IP}:8081/metrics", 502),
     ],
+    ids=["a write", "not a pod", "a pod that does not answer"],
 )
 async def test_the_proxy_asks_pods_only(method: str, url: str, status: int) -> None:
     board = Board("scrape", CLOCK)

@@ -12,9 +12,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from address_blocks import free_block
 from cluster_bench import ClusterBench
 from shop_pods import until
-from test_faults_in_cluster import free_block
 
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from address_blocks import free_block
 
 from lab.core.clock import SystemClock
 from lab.core.places import data_root
@@ -102,7 +103,7 @@ class Stage:
 async def localkube(root: Path) -> AsyncIterator[Path]:
     """A localkube without a kubelet; its administrator's kubeconfig."""
     for attempt in itertools.count():
-        block = 20 + (os.getpid() + attempt * 7) % 80
+        block = free_block()
         folder = root / str(block)
         folder.mkdir()
         command = (

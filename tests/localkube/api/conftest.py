@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from address_blocks import free_block
 
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
@@ -67,7 +68,7 @@ def running(*more: str) -> Iterator[Served]:
     """A server on a free block; it must end well."""
     root = Path(tempfile.mkdtemp(prefix="localkube-api-"))
     for attempt in itertools.count():
-        block = 100 + (os.getpid() + attempt * 7) % 100
+        block = free_block()
         directory = root / str(block)
         process = start_server(directory, block, *more)
         if wait_ready(process, directory):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import stat
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from address_blocks import free_block
 from conftest import start_server, wait_ready
 
 
@@ -42,7 +42,7 @@ def test_credentials_are_private_and_the_ready_file_is_whole(served: Any) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_restart_keeps_objects_tokens_and_the_authority(tmp_path: Path, number: int) -> None:
-    block = 210 + os.getpid() % 40
+    block = free_block()
     kept = []
     for _ in range(2):
         process = start_server(tmp_path / "x", block, "--api-only")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from address_blocks import free_block
 
 from lab.core.clock import SystemClock
 from lab.core.places import data_root
@@ -24,22 +22,6 @@ from lab.localkube.registry.registry import open_registry
 PODS = builtin("Pod")
 EVENTS = builtin("Event", "")
 NODE = "local"
-API_PORT = 6443
-
-
-def free_block() -> int:
-    """A loopback block on which no cluster listens, and no other test of this process."""
-    for block in _blocks:
-        with socket.socket() as probe:
-            try:
-                probe.bind((f"127.{block}.0.1", API_PORT))
-            except OSError:
-                continue
-        return block
-    raise AssertionError("every block is taken")
-
-
-_blocks = itertools.cycle(range(100 + os.getpid() % 50, 250))
 
 
 class Bench:

@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
-from kubelet_bench import Bench, free_block, python
+from address_blocks import free_block
+from kubelet_bench import Bench, python
 
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig

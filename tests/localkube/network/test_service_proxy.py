@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import os
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from address_blocks import own_blocks
 
 from lab.core.clock import SystemClock
 from lab.kube.resources import builtin
@@ -23,7 +23,7 @@ from lab.localkube.registry.registry import open_registry
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 FRONT = 8000
 PORT = 18080
-_blocks = itertools.count(os.getpid() % 40 + 100)
+_blocks = own_blocks(100, 249)
 
 
 class Net:
