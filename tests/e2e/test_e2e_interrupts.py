@@ -42,7 +42,7 @@ def temporary() -> set[str]:
         (signal.SIGINT, ""),
         (signal.SIGINT, "Kubernetes API"),
         (signal.SIGTERM, "manifests"),
-        (signal.SIGHUP, "automation/automation"),
+        (signal.SIGHUP, "[2/"),
     ],
 )
 def test_an_interrupted_up_leaves_nothing(bench: Bench, number: signal.Signals, after: str):

@@ -106,9 +106,9 @@ def test_a_leak_ends_in_the_limit_and_a_crash_loop_in_nobody_there(shop: Shop) -
 
 def test_a_noisy_neighbour_makes_customers_wait_until_it_is_gone(shop: Shop) -> None:
     until(lambda: shop.orders("201") > 10 and shop.value("count_over_time(shop_orders_total[8s])") > 6)
+    until(lambda: 0 < shop.waited() < 0.5)  # what the test before has left is worked off
     before = shop.waited()
-    assert before > 0
-    shop.does("break", "noisy-neighbour", "--for", "15s")
+    shop.does("break", "noisy-neighbour", "--set", "processesPerProcessor=24", "--for", "20s")
     waits = [before]
 
     def hurts() -> bool:
