@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import ssl
 import textwrap
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from api_bench import Bench, bench, call, cluster, gateway_thread
+from api_bench import TOKENS, Bench, bench, call, cluster, gateway_thread
 from kubernetes.client import AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 from kubernetes.watch import Watch
@@ -257,6 +258,29 @@ async def test_outage_of_a_verb_and_a_resource(bench: Bench, core: CoreV1Api, ap
     assert hit(bench.record("patch")) == ("refused", 0, "api-outage")
     await bench.heal()
     await is_well(bench, core, apps)
+
+
+async def test_a_reset_waits_for_the_whole_request(bench: Bench) -> None:
+    before = bench.hits("api-outage")
+    await bench.begin("api-outage", client="automation", ending="reset")
+    context = ssl.create_default_context(cafile=str(bench.cluster.folder / "ca.crt"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", bench.port, ssl=context)
+    head = (
+        "PATCH /apis/apps/v1/namespaces/shop/deployments/worker HTTP/1.1\r\nHost: gateway\r\n"
+        f"Authorization: Bearer {TOKENS['automation']}\r\n"
+        "Content-Type: application/merge-patch+json\r\nContent-Length: 2\r\n\r\n"
+    )
+    writer.write(head.encode())
+    await bench.is_hit("api-outage", before)
+    answered = asyncio.create_task(reader.read(1))
+    done, _ = await asyncio.wait([answered], timeout=0.2)
+    assert not done, "it is reset before its body has come"
+    writer.write(b"{}")
+    with pytest.raises(ConnectionResetError):
+        await answered
+    writer.close()
+    with contextlib.suppress(ConnectionResetError):
+        await writer.wait_closed()
 
 
 class Watcher:

@@ -6,12 +6,14 @@ import math
 import socket
 import struct
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiohttp import web
 
 from lab.core.audit import Decision
-from lab.gateway.exchange import Answer, Handler, Stream
+from lab.gateway.exchange import Answer, Handler, Stream, read_body
 from lab.gateway.faults.hit import Hit
+from lab.kube.status import StatusError
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -32,9 +34,14 @@ def reset(request: web.BaseRequest) -> web.StreamResponse:
 
 
 def unanswered(code: int = 0) -> Answer:
-    """No answer but a reset. code: what the API server said, for the record; 0 when it was not asked."""
+    """No answer but a reset. code: what the API server said, for the record; 0 when it was not asked.
+
+    It comes after the whole request: a client that still sends would see now a reset, now an end of file.
+    """
 
     async def take_over(request: web.BaseRequest) -> web.StreamResponse:
+        with suppress(StatusError):  # too large a body is not read to its end
+            await read_body(request)
         return reset(request)
 
     return Answer(code, take_over=take_over)
