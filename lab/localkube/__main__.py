@@ -22,8 +22,7 @@ SHORTEST_SYNC = 1.0
 """Seconds; what pods use is looked at no more often."""
 
 
-def parse(arguments: Sequence[str]) -> Settings:
-    """Settings from the command line; exits with 2 when it is wrong."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lab.localkube", description="A Kubernetes cluster in one process."
     )
@@ -58,6 +57,12 @@ def parse(arguments: Sequence[str]) -> Settings:
         default=15.0,
         help="seconds between two looks at a HorizontalPodAutoscaler (15)",
     )
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Settings from the command line; exits with 2 when it is wrong."""
+    parser = _parser()
     given = parser.parse_args(arguments)
     if given.block not in _BLOCKS:
         parser.error(f"--block must be from {_BLOCKS[0]} to {_BLOCKS[-1]}, not {given.block}")
