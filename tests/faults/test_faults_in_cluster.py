@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -23,13 +24,13 @@ from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
 
 
-@pytest.fixture
-async def kube(tmp_path: Path) -> AsyncIterator[KubeClient]:
-    """The API server of localkube, without pods that run."""
-    ready = tmp_path / "ready.json"
+@contextlib.asynccontextmanager
+async def localkube(folder: Path, *options: str) -> AsyncIterator[KubeClient]:
+    """A localkube with these options in a folder of its own, and its administrator's client."""
+    ready = folder / "ready.json"
     server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lab.localkube", "--api-only"),
-        *("--data-dir", str(tmp_path / "data"), "--block", str(free_block()), "--ready-file", str(ready)),
+        *(sys.executable, "-m", "lab.localkube", *options),
+        *("--data-dir", str(folder / "data"), "--block", str(free_block()), "--ready-file", str(ready)),
         stderr=asyncio.subprocess.DEVNULL,
     )
 
@@ -41,16 +42,23 @@ async def kube(tmp_path: Path) -> AsyncIterator[KubeClient]:
         await until(answers, "the API is ready")
         kubeconfig = json.loads(ready.read_text())["kubeconfig"]
         async with KubeClient(load_kubeconfig(Path(kubeconfig))) as client:
-            for namespace in ("lab-system", "shop"):
-                await client.create(
-                    "namespaces",
-                    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-                )
             yield client
     finally:
         if server.returncode is None:
             server.send_signal(signal.SIGTERM)
         await server.wait()
+
+
+@pytest.fixture
+async def kube(tmp_path: Path) -> AsyncIterator[KubeClient]:
+    """The API server of localkube, without pods that run."""
+    async with localkube(tmp_path, "--api-only") as client:
+        for namespace in ("lab-system", "shop"):
+            await client.create(
+                "namespaces",
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+            )
+        yield client
 
 
 def worker(name: str, **metadata: Any) -> dict[str, Any]:

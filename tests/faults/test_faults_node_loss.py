@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from address_blocks import free_block
 from cluster_bench import ClusterBench
 from shop_pods import until
+from test_faults_in_cluster import localkube
 
 from lab.kube.client import KubeClient
-from lab.kube.kubeconfig import load_kubeconfig
 
 SERVER = (
     "import http.server, os\n"
@@ -33,28 +28,11 @@ HERE = ELSEWHERE | {"operator": "Exists"}
 @pytest.fixture
 async def kube(tmp_path: Path) -> AsyncIterator[KubeClient]:
     """Three nodes that are given up after 4 s, and their pods 2 s later."""
-    images, ready = tmp_path / "images.yaml", tmp_path / "ready.json"
+    images = tmp_path / "images.yaml"
     images.write_text("images: [{match: toil-lab, runner: python}]")
-    options = {"data-dir": tmp_path / "data", "block": free_block(), "ready-file": ready, "images": images}
-    options |= {"nodes": 3, "node-monitor-grace-period": 4, "default-toleration-seconds": 2}
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lab.localkube", *(f"--{name}={value}" for name, value in options.items())),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-
-    async def answers() -> bool:
-        assert server.returncode is None, "localkube ended"
-        return ready.exists()
-
-    try:
-        await until(answers, "the API is ready")
-        kubeconfig = json.loads(ready.read_text())["kubeconfig"]
-        async with KubeClient(load_kubeconfig(Path(kubeconfig))) as client:
-            yield client
-    finally:
-        if server.returncode is None:
-            server.send_signal(signal.SIGTERM)
-        await server.wait()
+    options = {"images": images, "nodes": 3, "node-monitor-grace-period": 4, "default-toleration-seconds": 2}
+    async with localkube(tmp_path, *(f"--{name}={value}" for name, value in options.items())) as client:
+        yield client
 
 
 def deployment(name: str, where: dict[str, str], namespace: str) -> dict[str, Any]:
