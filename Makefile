@@ -5,12 +5,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow check fix bench bench-gateway docs clean
+.PHONY: help setup demo test test-slow clients check fix bench bench-gateway docs clean
 
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
 	@echo "make test      the default test suite"
 	@echo "make test-slow the tests that bring up whole labs or wait long"
+	@echo "make clients   drive kubectl and the other clients, and write their table in docs/localkube.md"
 	@echo "make check     ruff, mypy --strict, import-linter, generated pages"
 	@echo "make fix       format, and mend what ruff can mend"
 	@echo "make bench     measure: bring-up, API start, grade, memory, pods"
@@ -35,6 +36,9 @@ test: $(READY) # most of a test's time is waiting; whole lab tests (test-slow) w
 
 test-slow: $(READY)
 	@$(BIN)/pytest -q -m slow
+
+clients: $(READY)
+	@$(BIN)/python -m tests.conforming
 
 check: $(READY)
 	@$(BIN)/ruff check .
