@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from address_blocks import free_block
-from conftest import start_server, wait_ready
+from localkube_process import start_server, wait_ready
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
