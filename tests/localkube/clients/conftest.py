@@ -1,4 +1,4 @@
-"""One whole localkube, with a kubelet, for the real clients of this folder; every test has a namespace of its own."""
+"""One whole localkube, with a kubelet, for the real clients of this folder; a namespace for each test."""
 
 from __future__ import annotations
 
