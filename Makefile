@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow clients check fix bench bench-gateway docs clean
+.PHONY: help setup demo test test-slow clients check fix bench bench-gateway bench-kube docs clean
 
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
@@ -16,6 +16,7 @@ help:
 	@echo "make fix       format, and mend what ruff can mend"
 	@echo "make bench     measure: bring-up, API start, grade, memory, pods"
 	@echo "make bench-gateway   measure the gateway against its targets"
+	@echo "make bench-kube      measure localkube against its targets; KUBECONFIG=FILE another server, AGAINST=FILE in turns"
 	@echo "make docs      generate the pages that are generated"
 
 setup: $(READY)
@@ -56,6 +57,11 @@ bench: $(READY)
 
 bench-gateway: $(READY)
 	@$(BIN)/python -m tests.bench_gateway
+
+# Only a KUBECONFIG of this command line counts: the one of the environment may lead to somebody's real cluster.
+bench-kube: $(READY)
+	@$(BIN)/python -m tests.bench_kube $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) \
+		$(if $(AGAINST),--against $(AGAINST)) $(BENCH)
 
 docs: $(READY)
 	@$(BIN)/python -m tests.generate
