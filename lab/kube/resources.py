@@ -73,7 +73,12 @@ def _core(plural: str, kind: str, **more: object) -> Resource:
 
 BUILTIN: tuple[Resource, ...] = (
     _core(
-        "namespaces", "Namespace", namespaced=False, short_names=("ns",), subresources=("status", "finalize")
+        "namespaces",
+        "Namespace",
+        namespaced=False,
+        short_names=("ns",),
+        subresources=("status", "finalize"),
+        verbs=tuple(verb for verb in STANDARD_VERBS if verb != "deletecollection"),
     ),
     _core(
         "pods",
@@ -171,6 +176,7 @@ BUILTIN: tuple[Resource, ...] = (
     Resource(
         "networking.k8s.io", "v1", "ingresses", "Ingress", short_names=("ing",), subresources=("status",)
     ),
+    Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False),
     Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", short_names=("netpol",)),
     Resource(
         "autoscaling",

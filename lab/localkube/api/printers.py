@@ -35,6 +35,7 @@ from lab.localkube.api.pod_columns import POD_COLUMNS
 from lab.localkube.api.volume_columns import VOLUME_COLUMNS
 
 GENERIC = (NAME, AGE)
+DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 
 
 def _ready_of(obj: KubeObject, _: datetime) -> str:
@@ -194,7 +195,21 @@ def _ingress_hosts(obj: KubeObject, _: datetime) -> str:
 
 def _ingress_address(obj: KubeObject, _: datetime) -> str:
     ingress = at(obj, "status", "loadBalancer", "ingress", default=()) or ()
-    return ",".join(str(i.get("ip") or i.get("hostname")) for i in ingress)
+    text = ",".join(sorted({str(i.get("ip") or i.get("hostname")) for i in ingress}))
+    return text if len(text) <= 16 else f"{text[:13]}..."
+
+
+def _ingress_class_name(obj: KubeObject, _: datetime) -> str:
+    chosen = at(obj, "metadata", "annotations", default={}).get(DEFAULT_CLASS) == "true"
+    return f"{at(obj, 'metadata', 'name')} (default)" if chosen else str(at(obj, "metadata", "name"))
+
+
+def _ingress_class_parameters(obj: KubeObject, _: datetime) -> str:
+    parameters = at(obj, "spec", "parameters")
+    if not parameters:
+        return NONE
+    group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") is not None else ""
+    return f"{parameters.get('kind', '')}{group}/{parameters.get('name', '')}"
 
 
 def _quota(kind: str) -> Any:
@@ -363,6 +378,12 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("Hosts", _ingress_hosts),
         Column("Address", _ingress_address),
         Column("Ports", lambda obj, _: "80, 443" if at(obj, "spec", "tls") else "80"),
+        AGE,
+    ),
+    "ingressclasses.networking.k8s.io": (
+        Column("Name", _ingress_class_name, format="name"),
+        field("Controller", "spec", "controller", default=""),
+        Column("Parameters", _ingress_class_parameters),
         AGE,
     ),
     "nodes.metrics.k8s.io": NODE_METRICS,

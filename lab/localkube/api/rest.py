@@ -39,7 +39,17 @@ from lab.localkube.registry.scale import scale_of
 
 _REVIEW_GROUPS = ("authorization.k8s.io", "authentication.k8s.io")
 _NAMED = ("create", "update", "patch")
-_RETURNED_WHEN_DELETED = ("pods", "namespaces", "serviceaccounts", "services", "persistentvolumeclaims")
+_RETURNED_WHEN_DELETED = (
+    "namespaces",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "pods",
+    "podtemplates",
+    "resourcequotas",
+    "serviceaccounts",
+    "services",
+    "storageclasses.storage.k8s.io",
+)
 
 PLAIN = Accepted()
 

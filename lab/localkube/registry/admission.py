@@ -1,6 +1,7 @@
-"""What admission fills in, in every cluster: ServiceAccount, Priority, DefaultTolerationSeconds, LimitRanger.
+"""What admission fills in, in every cluster: ServiceAccount, Priority, DefaultTolerationSeconds, LimitRanger,
+DefaultIngressClass.
 
-Source: k8s.io/kubernetes/plugin/pkg/admission/{serviceaccount,priority,defaulttolerationseconds}.
+Source: k8s.io/kubernetes/plugin/pkg/admission/{serviceaccount,priority,defaulttolerationseconds,network}.
 """
 
 from __future__ import annotations
@@ -17,14 +18,20 @@ from lab.localkube.registry.defaults.pods import (
 from lab.localkube.registry.limit_ranges import apply_limit_defaults
 from lab.localkube.registry.names import generate_name
 from lab.localkube.registry.served import PODS
+from lab.localkube.registry.validation.ingresses import CLASS_ANNOTATION
 
 _ACCOUNTS = builtin("ServiceAccount")
 _PRIORITIES = builtin("PriorityClass")
+_INGRESSES = builtin("Ingress")
+_INGRESS_CLASSES = builtin("IngressClass")
+_DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 _SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
 def admit(core: Core, resource: Resource, obj: KubeObject) -> None:
     """Complete a new object as admission does, in place. Raises StatusError 403."""
+    if resource.key == _INGRESSES.key:
+        _ingress_class(core, obj)
     if resource.key != PODS.key:
         return
     default_tolerations(obj["spec"], core.toleration_seconds)
@@ -42,6 +49,20 @@ def admit_update(core: Core, resource: Resource, obj: KubeObject) -> None:
     """Complete a changed object as admission does, in place."""
     if resource.key == PODS.key:
         default_tolerations(obj["spec"], core.toleration_seconds)
+
+
+def _ingress_class(core: Core, ingress: KubeObject) -> None:
+    """An ingress without a class gets the default one; of several, the newest."""
+    annotations = ingress["metadata"].get("annotations") or {}
+    spec = ingress.setdefault("spec", {})
+    if spec.get("ingressClassName") is not None or CLASS_ANNOTATION in annotations:
+        return
+    classes = core.store.values(_INGRESS_CLASSES.key)
+    marked = [c for c in classes if (c["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"]
+    if marked:
+        marked.sort(key=lambda c: c["metadata"]["name"])
+        marked.sort(key=lambda c: c["metadata"]["creationTimestamp"], reverse=True)
+        spec["ingressClassName"] = marked[0]["metadata"]["name"]
 
 
 def _priority(core: Core, pod: KubeObject) -> None:

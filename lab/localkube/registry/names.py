@@ -33,6 +33,13 @@ _SUBDOMAIN_MESSAGE = (
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 
+_WILDCARD_MESSAGE = (
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
+    "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. "
+    "'*.example.com', regex used for validation is "
+    "'\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+
 _LABEL_NAMED = frozenset({"namespaces"})
 _PATH_NAMED = frozenset(
     f"{plural}.rbac.authorization.k8s.io"
@@ -66,12 +73,24 @@ def subdomain_problem(name: str) -> str:
     return "" if _SUBDOMAIN.match(name) else _SUBDOMAIN_MESSAGE
 
 
+def wildcard_problem(name: str) -> str:
+    """Why a name is not `*.` and an RFC 1123 subdomain; empty when it is."""
+    if len(name) > 253:
+        return "must be no more than 253 characters"
+    return "" if name.startswith("*.") and _SUBDOMAIN.match(name[2:]) else _WILDCARD_MESSAGE
+
+
+def path_segment_problem(name: str) -> str:
+    """Why a name cannot be one segment of a path; empty when it can."""
+    if name in (".", ".."):
+        return f"may not be '{name}'"
+    return next((f"may not contain '{c}'" for c in "/%" if c in name), "")
+
+
 def name_problem(resource_key: str, name: str) -> str:
     """Why a resource's object cannot have this name; empty when it can."""
     if resource_key in _PATH_NAMED:
-        if name in (".", ".."):
-            return f"may not be '{name}'"
-        return next((f"may not contain '{c}'" for c in "/%" if c in name), "")
+        return path_segment_problem(name)
     if resource_key in _LABEL_NAMED:
         return label_problem(name)
     if resource_key == "services":

@@ -24,6 +24,7 @@ _GENERATION = frozenset(
         "cronjobs.batch",
         "poddisruptionbudgets.policy",
         "ingresses.networking.k8s.io",
+        "ingressclasses.networking.k8s.io",
         "networkpolicies.networking.k8s.io",
         "endpointslices.discovery.k8s.io",
         "priorityclasses.scheduling.k8s.io",

@@ -8,7 +8,16 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.kube.status import invalid
 from lab.localkube.registry.custom.resource import CustomResource
-from lab.localkube.registry.validation import autoscaling, others, pods, policies, quotas, workloads
+from lab.localkube.registry.validation import (
+    autoscaling,
+    ingresses,
+    network_policies,
+    others,
+    pods,
+    policies,
+    quotas,
+    workloads,
+)
 from lab.localkube.registry.validation.causes import Causes
 from lab.localkube.registry.validation.metadata import check_metadata, check_metadata_update
 
@@ -49,6 +58,9 @@ _CHECKS: Mapping[str, Check] = {
     "rolebindings.rbac.authorization.k8s.io": others.check_role_binding,
     "clusterrolebindings.rbac.authorization.k8s.io": others.check_role_binding,
     "endpointslices.discovery.k8s.io": others.check_endpoint_slice,
+    "ingresses.networking.k8s.io": ingresses.check_ingress,
+    "ingressclasses.networking.k8s.io": ingresses.check_ingress_class,
+    "networkpolicies.networking.k8s.io": network_policies.check_network_policy,
     "customresourcedefinitions.apiextensions.k8s.io": _check_definition,
     "validatingadmissionpolicies.admissionregistration.k8s.io": policies.check_policy,
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": policies.check_policy_binding,
@@ -63,6 +75,7 @@ _UPDATE_CHECKS: Mapping[str, tuple[UpdateCheck, ...]] = {
     "daemonsets.apps": (workloads.check_selector_kept,),
     "statefulsets.apps": (workloads.check_statefulset_update,),
     "jobs.batch": (workloads.check_job_update,),
+    "ingressclasses.networking.k8s.io": (ingresses.check_ingress_class_update,),
     "customresourcedefinitions.apiextensions.k8s.io": (_check_definition_update,),
     "rolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
     "clusterrolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
@@ -81,6 +94,8 @@ def validate(resource: Resource, obj: KubeObject, old: KubeObject | None = None)
     check = _CHECKS.get(resource.key)
     if check is not None:
         check(obj, causes)
+    if old is None and resource.key == "ingresses.networking.k8s.io":
+        ingresses.check_new_ingress(obj, causes)
     if isinstance(resource, CustomResource):
         from lab.localkube.registry.custom.judging import check_custom  # read with the first object
 
