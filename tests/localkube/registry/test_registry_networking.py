@@ -24,9 +24,7 @@ def ingress(name: str = "i", annotations: dict[str, str] | None = None, **spec: 
     }
 
 
-def rule(
-    host: str = "a.example", path: str = "/", kind: str | None = "Prefix", **backend: Any
-) -> dict[str, Any]:
+def rule(host: str = "a.example", path: str = "/", kind: str = "Prefix", **backend: Any) -> dict[str, Any]:
     entry = {"path": path, "backend": backend or BACKEND} | ({"pathType": kind} if kind else {})
     return {"host": host, "http": {"paths": [entry]}}
 
@@ -59,7 +57,7 @@ PATH = "spec.rules[0].http.paths[0]"
         ({"rules": [rule(host="a.*.b")]}, "spec.rules[0].host", "a wildcard DNS-1123 subdomain must start"),
         ({"rules": [rule(host="A")]}, "spec.rules[0].host", "a lowercase RFC 1123 subdomain must consist"),
         ({"rules": [{"http": {"paths": []}}]}, "spec.rules[0].http.paths", "Required value"),
-        ({"rules": [rule(kind=None)]}, f"{PATH}.pathType", "pathType must be specified"),
+        ({"rules": [rule(kind="")]}, f"{PATH}.pathType", "pathType must be specified"),
         ({"rules": [rule(kind="Glob")]}, f"{PATH}.pathType", '"Exact", "ImplementationSpecific", "Prefix"'),
         ({"rules": [rule(path="x")]}, f"{PATH}.path", "must be an absolute path"),
         ({"rules": [rule(path="/a//b")]}, f"{PATH}.path", "must not contain '//'"),
