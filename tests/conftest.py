@@ -1,11 +1,23 @@
-"""Property tests draw the same examples every time; `HYPOTHESIS_PROFILE=explore` looks for new ones."""
+"""Settings of every test.
+
+Property tests draw the same examples every time; `HYPOTHESIS_PROFILE=explore` looks for new ones. With
+`SAFETY_KUBECONFIG` (`make safety KUBECONFIG=…`) a cluster is given: see safety_suite.py.
+"""
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("explore", max_examples=2000, database=None, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("SAFETY_KUBECONFIG"):
+        from safety_suite import SafetySuite
+
+        config.pluginmanager.register(SafetySuite(config))

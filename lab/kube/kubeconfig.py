@@ -80,8 +80,8 @@ def write_kubeconfig(
     os.replace(temporary, path)
 
 
-def load_kubeconfig(path: Path) -> Connection:
-    """The connection of the file's current context.
+def load_kubeconfig(path: Path, context: str = "") -> Connection:
+    """The connection of that context of the file, or of its current one.
 
     Raises NotReadyError when the file is absent and ConfigError when it cannot be understood.
     """
@@ -92,7 +92,7 @@ def load_kubeconfig(path: Path) -> Connection:
             f"cannot read the kubeconfig {path}: {error.strerror}", hint="is the lab up?"
         ) from error
     try:
-        return _connection(_parse(text), path.parent)
+        return _connection(_parse(text), path.parent, context)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} is not a kubeconfig that can be used: {error}") from error
 
@@ -131,8 +131,8 @@ def _parse(text: str) -> dict[str, Any]:
             raise ValueError(str(error)) from error
 
 
-def _connection(config: dict[str, Any], folder: Path) -> Connection:
-    context = _named(config, "contexts", config["current-context"])["context"]
+def _connection(config: dict[str, Any], folder: Path, name: str) -> Connection:
+    context = _named(config, "contexts", name or config["current-context"])["context"]
     cluster = _named(config, "clusters", context["cluster"])["cluster"]
     user = _named(config, "users", context["user"]).get("user") or {}
     for unsupported in ("exec", "auth-provider"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import subprocess
@@ -16,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import any_cluster
 import requests
 import yaml
-from address_blocks import free_block
 
 from lab.canary.report import Item
 from lab.canary.restore import Restorer
@@ -26,7 +25,6 @@ from lab.canary.services import GatewayAudit
 from lab.canary.undo import changes
 from lab.core.audit import AuditRecord, Decision, Mode
 from lab.core.clock import SystemClock
-from lab.core.places import data_root
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import Connection, load_kubeconfig
 from lab.kube.pki import new_authority
@@ -83,41 +81,10 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = 20) ->
     raise AssertionError(what)
 
 
-@contextmanager
-def running_localkube(root: Path) -> Iterator[Path]:
-    """A localkube without a kubelet; its administrator's kubeconfig."""
-    for attempt in range(10):
-        block, folder = free_block(), root / f"kube-{attempt}"
-        folder.mkdir()
-        ready = folder / "ready"
-        command = [sys.executable, "-m", "lab.localkube", "--api-only", "--block", str(block)]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*command, "--data-dir", str(folder / "data"), "--ready-file", str(ready)],
-                stdout=log,
-                stderr=log,
-            )
-        wait(lambda: ready.exists() or process.poll() is not None, "localkube is ready")  # noqa: B023
-        if process.poll() is None:
-            break
-    else:
-        raise AssertionError((folder / "log").read_text())
-    try:
-        yield Path(json.loads(ready.read_text())["kubeconfig"])
-    finally:
-        process.terminate()
-        process.wait(15)
-
-
 async def furnish(admin: Connection) -> dict[str, str]:
     """The namespaces and the lab's own manifests of rights; tokens of gateway and canary."""
     async with KubeClient(admin) as kube:
-        for name in ("shop", "lab-system", "automation"):
-            await kube.create("namespaces", {"metadata": {"name": name}})
-        for file in RIGHTS:
-            for manifest in yaml.safe_load_all((data_root() / "clusters" / "base" / file).read_text()):
-                if manifest["kind"] not in ("Deployment", "Service"):
-                    await kube.create(manifest["kind"], manifest, manifest["metadata"].get("namespace", ""))
+        await any_cluster.furnish(kube, *RIGHTS)
         control = {"metadata": {"name": "automation-control"}, "data": {"mode": "live", "killSwitch": "off"}}
         await kube.create("configmaps", control, "lab-system")
         rules = [
@@ -132,16 +99,7 @@ async def furnish(admin: Connection) -> dict[str, str]:
             ],
         }
         await kube.create("rolebindings", binding, "shop")
-        tokens = {}
-        for name in ("gateway", "canary"):
-            body: dict[str, Any] = {
-                "apiVersion": "authentication.k8s.io/v1",
-                "kind": "TokenRequest",
-                "spec": {},
-            }
-            answer = await kube.create("serviceaccounts", body, "lab-system", name=name, subresource="token")
-            tokens[name] = str(answer["status"]["token"])
-        return tokens
+        return {name: await any_cluster.token(kube, name) for name in ("gateway", "canary")}
 
 
 @contextmanager
@@ -193,7 +151,7 @@ def running_gateway(root: Path, kubeconfig: Path, token: str) -> Iterator[tuple[
 @contextmanager
 def running_place(root: Path) -> Iterator[Place]:
     """All of it."""
-    with running_localkube(root) as kubeconfig:
+    with any_cluster.cluster(root) as kubeconfig:
         admin = load_kubeconfig(kubeconfig)
         tokens = asyncio.run(furnish(admin))
         with running_gateway(root, kubeconfig, tokens["gateway"]) as (gateway, url, process):

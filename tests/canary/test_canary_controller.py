@@ -25,6 +25,8 @@ from lab.core.clock import TimeScale
 from lab.kube.client import KubeClient
 from lab.kube.status import StatusError
 
+pytestmark = pytest.mark.safety
+
 GOOD, BAD, NONE = Sample(0.0, 0.0), Sample(1.0, 0.0), Sample()
 METRIC = {"name": "errors", "query": "x", "successCondition": "result < 0.5", "interval": 1}
 SYSTEM = "lab-system"

@@ -13,6 +13,8 @@ from lab.canary.report import Outcome
 from lab.kube.resources import BUILTIN
 from lab.kube.status import StatusError
 
+pytestmark = pytest.mark.safety
+
 TEMPLATE = {
     "metadata": {"labels": {"app": "x"}},
     "spec": {"containers": [{"name": "main", "image": "toil-lab", "env": [{"name": "A", "value": "1"}]}]},

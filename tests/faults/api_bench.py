@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import any_cluster
 import kubernetes.client
 import pytest
-import yaml
-from address_blocks import free_block
 from aiohttp.web import ServerRunner
 from prometheus_client import CollectorRegistry
 from shop_pods import until
 
 from lab.core.clock import SystemClock, TimeScale
 from lab.core.fault import JournalEntry
-from lab.core.places import data_root
 from lab.faults.injector import Injector
 from lab.faults.journal import ConfigMapStore
 from lab.faults.registry import FAULTS
@@ -46,7 +41,10 @@ WORKER: dict[str, Any] = {
         "selector": {"matchLabels": {"app": "worker"}},
         "template": {
             "metadata": {"labels": {"app": "worker"}},
-            "spec": {"containers": [{"name": "worker", "image": "toil-lab"}]},
+            "spec": {
+                "schedulerName": any_cluster.UNSCHEDULED,
+                "containers": [{"name": "worker", "image": "toil-lab"}],
+            },
         },
     },
 }
@@ -68,45 +66,15 @@ class Cluster:
     authority: bytes
 
 
-@contextlib.contextmanager
-def localkube(folder: Path) -> Iterator[Path]:
-    """A localkube without a kubelet; its administrator's kubeconfig."""
-    ready = folder / "ready"
-    command = (sys.executable, "-m", "lab.localkube", "--api-only", "--block", str(free_block()))
-    with subprocess.Popen(
-        (*command, "--data-dir", str(folder / "data"), "--ready-file", str(ready)),
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            asyncio.run(until(lambda: _exists(ready, process), "localkube is ready", 20))
-            yield Path(json.loads(ready.read_text())["kubeconfig"])
-        finally:
-            process.terminate()
-
-
-async def _exists(ready: Path, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, "localkube ended"
-    return ready.exists()
-
-
 async def furnish(admin: Path) -> str:
     """The namespaces, rights and a worker of the lab; the gateway's own token."""
     async with KubeClient(load_kubeconfig(admin)) as kube:
-        for name in ("shop", "lab-system", "automation"):
-            await kube.create("namespaces", {"metadata": {"name": name}})
-        for file in ("gateway.yaml", "automation-rbac.yaml", "faults.yaml"):
-            for manifest in yaml.safe_load_all((data_root() / "clusters" / "base" / file).read_text()):
-                if manifest["kind"] not in ("Deployment", "Service"):
-                    await kube.create(manifest["kind"], manifest, manifest["metadata"].get("namespace", ""))
+        await any_cluster.furnish(kube, "gateway.yaml", "automation-rbac.yaml", "faults.yaml")
         control = {"metadata": {"name": "automation-control"}, "data": {"mode": "live", "killSwitch": "off"}}
         await kube.create("configmaps", control, "lab-system")
         await kube.create("deployments", WORKER)
         await kube.create("poddisruptionbudgets", BUDGET)
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        answer = await kube.create(
-            "serviceaccounts", request, "lab-system", name="gateway", subresource="token"
-        )
-        return str(answer["status"]["token"])
+        return await any_cluster.token(kube, "gateway")
 
 
 @pytest.fixture(scope="module")
@@ -120,20 +88,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (folder / "clients").mkdir()
     for name, token in TOKENS.items():
         (folder / "clients" / name).write_text(token)
-    with localkube(folder) as admin:
+    with any_cluster.cluster(folder) as admin:
         token = asyncio.run(furnish(admin))
         connection = load_kubeconfig(admin)
         own = folder / "gateway.kubeconfig"
-        write_kubeconfig(own, connection.server, authority_of(admin), token)
+        write_kubeconfig(own, connection.server, connection.ca_pem, token)
         yield Cluster(admin, own, folder, authority.cert_pem)
-
-
-def authority_of(kubeconfig: Path) -> bytes:
-    """The certificate authority in a kubeconfig."""
-    import base64
-
-    [cluster] = yaml.safe_load(kubeconfig.read_text())["clusters"]
-    return base64.b64decode(cluster["cluster"]["certificate-authority-data"])
 
 
 class GatewayThread:

@@ -115,8 +115,6 @@ class World:
 
     async def _furnish(self) -> None:
         bench, mark = ClusterBench(self.kube, self.journal_file), {"team": "shop"}
-        automation = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "automation"}}
-        await self.kube.create("namespaces", automation)
         for name, spec in (("api", {}), ("worker", {}), ("automation", {"replicas": 1})):
             made = await bench.create(name, **spec)
             place = made["metadata"]["namespace"]

@@ -29,6 +29,7 @@ from lab.errors import UsageError
 from lab.faults.registry import SPECS
 
 __all__ = ["bench", "cluster", "gateway_thread"]
+pytestmark = pytest.mark.safety
 KUBECTL = shutil.which("kubectl")
 
 

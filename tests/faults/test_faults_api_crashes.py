@@ -29,6 +29,7 @@ from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
 
 __all__ = ["cluster"]
+pytestmark = pytest.mark.safety
 WRITES = 5
 """Plan, row, active; row away, undone."""
 

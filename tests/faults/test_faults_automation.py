@@ -64,9 +64,6 @@ class AutomationBench:
             stdout=asyncio.subprocess.DEVNULL,
         )
         await until(self.runs, "the program runs")
-        await self.kube.create(
-            "namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "automation"}}
-        )
         await self.pod("automation-1")
 
     async def close(self) -> None:

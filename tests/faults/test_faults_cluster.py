@@ -22,12 +22,11 @@ from lab.kube.client import KubeClient
 from lab.shop.database import connect
 
 __all__ = ["kube"]
+pytestmark = pytest.mark.safety
 
 
 @pytest.fixture
 async def bench(kube: KubeClient, tmp_path: Path) -> ClusterBench:
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "automation"}}
-    await kube.create("namespaces", namespace)
     return ClusterBench(kube, tmp_path / "journal.json")
 
 
@@ -47,7 +46,7 @@ async def revision(bench: ClusterBench, name: str, wanted: str) -> None:
 async def kubectl(bench: ClusterBench, *words: str) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("needs kubectl")
-    config = bench.path.with_name("data") / "admin.kubeconfig"
+    config = bench.path.with_name("admin.kubeconfig")
     process = await asyncio.create_subprocess_exec(
         *("kubectl", "--kubeconfig", str(config), "-n", "shop", *words),
         stdout=asyncio.subprocess.PIPE,
@@ -201,7 +200,7 @@ async def test_killed_for_real_the_injector_leaves_nothing_that_its_successor_ca
 ) -> None:
     connect(database_url, "test").close()
     before = await bench.create("api")
-    kubeconfig = str(bench.path.with_name("data") / "admin.kubeconfig")
+    kubeconfig = str(bench.path.with_name("admin.kubeconfig"))
     first = await faults_api("faults-1", KUBECONFIG=kubeconfig, FAULT_JOURNAL_FILE="")
     asking = asyncio.create_task(first.call("POST", "faults", {"name": "bad-config"}))
 

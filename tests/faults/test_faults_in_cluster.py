@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import signal
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import any_cluster
 import pytest
-from address_blocks import free_block
-from shop_pods import until
 
 from lab.core.fault import FaultTarget, JournalEntry
 from lab.faults.journal import NAME, ConfigMapStore, Journal
@@ -23,42 +17,16 @@ from lab.faults.shop_queue import PodVictims
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
 
-
-@contextlib.asynccontextmanager
-async def localkube(folder: Path, *options: str) -> AsyncIterator[KubeClient]:
-    """A localkube with these options in a folder of its own, and its administrator's client."""
-    ready = folder / "ready.json"
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lab.localkube", *options),
-        *("--data-dir", str(folder / "data"), "--block", str(free_block()), "--ready-file", str(ready)),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-
-    async def answers() -> bool:
-        assert server.returncode is None, "localkube ended"
-        return ready.exists()
-
-    try:
-        await until(answers, "the API is ready")
-        kubeconfig = json.loads(ready.read_text())["kubeconfig"]
-        async with KubeClient(load_kubeconfig(Path(kubeconfig))) as client:
-            yield client
-    finally:
-        if server.returncode is None:
-            server.send_signal(signal.SIGTERM)
-        await server.wait()
+pytestmark = pytest.mark.safety
 
 
 @pytest.fixture
 async def kube(tmp_path: Path) -> AsyncIterator[KubeClient]:
-    """The API server of localkube, without pods that run."""
-    async with localkube(tmp_path, "--api-only") as client:
-        for namespace in ("lab-system", "shop"):
-            await client.create(
-                "namespaces",
-                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-            )
-        yield client
+    """An API server, without pods that run."""
+    with any_cluster.cluster(tmp_path) as admin:
+        async with KubeClient(load_kubeconfig(admin)) as client:
+            await any_cluster.furnish(client)
+            yield client
 
 
 def worker(name: str, **metadata: Any) -> dict[str, Any]:
@@ -66,7 +34,10 @@ def worker(name: str, **metadata: Any) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "shop", "labels": {"app": "worker"}, **metadata},
-        "spec": {"containers": [{"name": "worker", "image": "toil-lab"}]},
+        "spec": {
+            "schedulerName": any_cluster.UNSCHEDULED,
+            "containers": [{"name": "worker", "image": "toil-lab"}],
+        },
     }
 
 

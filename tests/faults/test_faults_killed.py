@@ -61,7 +61,7 @@ async def world(
 async def test_killed_while_it_works_it_leaves_nothing_that_its_successor_cannot_undo(
     world: World, fault: str, pods: Pods, faults_api: Any, tmp_path: Path
 ) -> None:
-    settings = {"KUBECONFIG": str(tmp_path / "data" / "admin.kubeconfig"), "FAULT_JOURNAL_FILE": ""}
+    settings = {"KUBECONFIG": str(tmp_path / "admin.kubeconfig"), "FAULT_JOURNAL_FILE": ""}
     if world.medium not in (ROWS, CLUSTER, NEIGHBOURS, AUTOMATION):
         settings = {}
     if world.runner is not None:

@@ -27,6 +27,7 @@ from lab.kube.client import KubeClient
 from lab.shop.analytics import MOST_PROCESSES, processes
 
 __all__ = ["kube"]
+pytestmark = pytest.mark.safety
 FAULT = "noisy-neighbour"
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import any_cluster
 import pytest
 from cluster_bench import ClusterBench
 from shop_pods import until
-from test_faults_in_cluster import localkube
 
 from lab.kube.client import KubeClient
+from lab.kube.kubeconfig import load_kubeconfig
 
 SERVER = (
     "import http.server, os\n"
@@ -31,8 +32,9 @@ async def kube(tmp_path: Path) -> AsyncIterator[KubeClient]:
     images = tmp_path / "images.yaml"
     images.write_text("images: [{match: toil-lab, runner: python}]")
     options = {"images": images, "nodes": 3, "node-monitor-grace-period": 4, "default-toleration-seconds": 2}
-    async with localkube(tmp_path, *(f"--{name}={value}" for name, value in options.items())) as client:
-        yield client
+    with any_cluster.localkube(tmp_path, *(f"--{name}={value}" for name, value in options.items())) as admin:
+        async with KubeClient(load_kubeconfig(admin)) as client:
+            yield client
 
 
 def deployment(name: str, where: dict[str, str], namespace: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from lab.faults.rows import ROWS, RowMedium
 from lab.kube.client import KubeClient
 
 __all__ = ["kube"]
+pytestmark = pytest.mark.safety
 NAMESPACE, NAME = DIRECTIVES
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -7,6 +7,7 @@ to everything in these tests, so that nothing but the wall stands between a requ
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -16,11 +17,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
+import any_cluster
 import pytest
 import yaml
+from gateway_stage import furnish
+from given_cluster import given_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_gateway_cluster import furnish, localkube
 
 from lab.core.clock import SystemClock
 from lab.core.places import data_root
@@ -31,6 +34,7 @@ from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
 from lab.kube.resources import BUILTIN, Resource, builtin
 
+pytestmark = pytest.mark.safety
 WALL = data_root() / "clusters" / "base" / "shadow-wall.yaml"
 SHADOW, LIVE = "toil-lab:shadow", "toil-lab:live"
 ACTOR = "system:serviceaccount:automation:automation"
@@ -63,6 +67,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "poddisruptionbudgets.policy": {"spec": {"selector": {"matchLabels": {"app": "none"}}}},
     "ingresses.networking.k8s.io": {"spec": {"rules": [{"host": "example.com"}]}},
     "networkpolicies.networking.k8s.io": {"spec": {"podSelector": {}}},
+    "ingressclasses.networking.k8s.io": {"spec": {"controller": "example.com/none"}},
     "horizontalpodautoscalers.autoscaling": {"spec": SCALED},
     "horizontalpodautoscalers.v1.autoscaling": {"spec": SCALED},
     "roles.rbac.authorization.k8s.io": {"rules": []},
@@ -72,11 +77,19 @@ SPECS: dict[str, dict[str, Any]] = {
     "priorityclasses.scheduling.k8s.io": {"value": 7},
     "storageclasses.storage.k8s.io": {"provisioner": "example.com/none"},
 }  # fmt: skip
+EVERYWHERE = given_cluster() is None
+"""On a given cluster nothing outside of two namespaces is tried: were the wall down, it would happen."""
+
 KINDS = [
-    r for r in BUILTIN if {"list", "create"} <= set(r.verbs) and r.group != "admissionregistration.k8s.io"
+    resource
+    for resource in BUILTIN
+    if {"list", "create"} <= set(resource.verbs)
+    and resource.group != "admissionregistration.k8s.io"
+    and (resource.namespaced or EVERYWHERE)
 ]
 """What the group may write in these tests."""
 
+RIGHTS = "toil-lab-everything"
 _QUIET_LOOKS = 4
 JSON, YAML = "application/json", "application/yaml"
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
@@ -90,6 +103,7 @@ class Wall:
     kube: KubeClient
     session: aiohttp.ClientSession
     gateway_token: str
+    served: list[Resource]
 
     async def send(
         self,
@@ -107,8 +121,19 @@ class Wall:
             return answer.status, await answer.text()
 
     async def version(self) -> str:
-        """The resource version of the whole cluster: every write of any object raises it."""
-        return str((await self.kube.list("leases", "default"))["metadata"]["resourceVersion"])
+        """Every write of any object changes it: of the whole cluster, or of the namespaces of a given one."""
+        if EVERYWHERE:
+            return str((await self.kube.list("leases", "default"))["metadata"]["resourceVersion"])
+        lists = [
+            self.kube.list(kind, namespace)
+            for kind in self.served
+            if not kind.stored_version and kind.plural != "events"
+            for namespace in ("shop", "automation")
+        ]
+        items = [item for listed in await asyncio.gather(*lists) for item in listed["items"]]
+        namespaces = (await self.kube.list("namespaces"))["items"]
+        seen = [(each["metadata"]["uid"], each["metadata"]["resourceVersion"]) for each in items]
+        return str(sorted([*seen, *(each["metadata"]["uid"] for each in namespaces)], key=str))
 
     async def settled(self) -> str:
         """The same, once the controllers have come to rest."""
@@ -127,21 +152,42 @@ def everything_but_policies() -> dict[str, Any]:
     """All rights but those over the wall itself, which nobody in shadow has."""
     groups = sorted({resource.group for resource in BUILTIN} - {"admissionregistration.k8s.io"})
     rule = {"apiGroups": groups, "resources": ["*"], "verbs": ["*"]}
-    return {"metadata": {"name": "everything"}, "rules": [rule]}
+    return {"metadata": {"name": RIGHTS}, "rules": [rule]}
 
 
-async def build_wall(kube: KubeClient) -> None:
-    for manifest in yaml.safe_load_all(WALL.read_text()):
-        await kube.create(manifest["kind"], manifest)
-    await kube.create("clusterroles", everything_but_policies())
+async def build_wall(kube: KubeClient, kinds: list[Resource]) -> None:
+    await any_cluster.furnish(kube, "shadow-wall.yaml")
+    await any_cluster.create(kube, "clusterroles", everything_but_policies())
     subjects = [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": g} for g in (SHADOW, LIVE)]
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "everything"}
-    binding = {"metadata": {"name": "everything"}, "roleRef": reference, "subjects": subjects}
-    await kube.create("clusterrolebindings", binding)
-    for resource in KINDS:
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": RIGHTS}
+    binding = {"metadata": {"name": RIGHTS}, "roleRef": reference, "subjects": subjects}
+    if EVERYWHERE:
+        await kube.create("clusterrolebindings", binding)
+    else:
+        for namespace in ("shop", "automation"):
+            await kube.create("rolebindings", binding, namespace)
+    for resource in kinds:
         if resource.group == "events.k8s.io" or resource.stored_version:
             continue  # the same objects as another resource's
         await kube.create(resource, minimal(resource, "p"), "shop" if resource.namespaced else "")
+
+
+async def in_force(wall: Wall) -> None:
+    """Wait until the API server knows the wall: it reads policies a moment after they are written."""
+    async with asyncio.timeout(60):
+        for number in itertools.count():
+            probe = {"metadata": {"name": f"before-the-wall-{number}"}}
+            code, said = await wall.send("POST", f"{SHOP}/configmaps", json.dumps(probe).encode())
+            if code == 403 and "toil-lab-shadow-wall" in said:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def served_kinds(kube: KubeClient) -> list[Resource]:
+    """Those of the kinds that this API server has."""
+    groups = await kube.request("GET", "/apis")
+    there = {version["groupVersion"] for group in groups["groups"] for version in group["versions"]}
+    return [kind for kind in KINDS if not kind.group or kind.api_version in there]
 
 
 def minimal(resource: Resource, name: str) -> dict[str, Any]:
@@ -172,19 +218,23 @@ def definition(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
-    with asyncio.Runner() as runner:
+    with (
+        any_cluster.cluster(tmp_path_factory.mktemp("second-wall")) as admin,
+        asyncio.Runner() as runner,
+    ):
         stack = AsyncExitStack()
 
         async def start() -> Wall:
-            admin = await stack.enter_async_context(localkube(tmp_path_factory.mktemp("second-wall")))
             connection = load_kubeconfig(admin)
             kube = await stack.enter_async_context(KubeClient(connection))
             token = await furnish(kube)
-            await build_wall(kube)
+            kinds = await served_kinds(kube)
+            await build_wall(kube, kinds)
             session = aiohttp.ClientSession(
                 connection.server, connector=aiohttp.TCPConnector(ssl=connection.ssl_context() or True)
             )
-            made = Wall(runner, kube, await stack.enter_async_context(session), token)
+            made = Wall(runner, kube, await stack.enter_async_context(session), token, kinds)
+            await in_force(made)
             await made.settled()
             return made
 
@@ -207,7 +257,7 @@ WRITES = (
     ("PATCH", f"{APPS}/deployments/worker/scale", SCALE, MERGE),
     ("PATCH", f"{APPS}/deployments/worker/status", {"status": {"replicas": 9}}, MERGE),
     ("PATCH", f"{SHOP}/configmaps/new?fieldManager=a", CONFIG_MAP, APPLY),
-    ("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}}, JSON),
+    *((("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}}, JSON),) if EVERYWHERE else ()),
     ("POST", f"{SHOP}/pods/p/binding", {"target": {"name": "local"}}, JSON),
     ("DELETE", f"{SHOP}/configmaps/p", None, JSON),
     ("DELETE", f"{SHOP}/configmaps", None, JSON),

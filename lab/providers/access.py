@@ -1,0 +1,46 @@
+"""Whether somebody may do in a cluster what the lab needs: asked before anything is made, and all at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lab.kube.client import KubeClient
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A verb on a resource; `*` is any. namespace: where; empty: in the whole cluster. group: of the API."""
+
+    verb: str
+    resource: str
+    group: str = ""
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        where = f" in the namespace {self.namespace}" if self.namespace else ""
+        if (self.verb, self.resource, self.group) == ("*", "*", "*"):
+            return f"everything{where}"
+        return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}{where}"
+
+
+async def missing_rights(kube: KubeClient, rights: Iterable[Right]) -> list[Right]:
+    """Those of these rights that the client has not, by SelfSubjectAccessReview, in their order.
+
+    Raises StatusError when the cluster does not answer such questions.
+    """
+    asked = list(rights)
+    answers = await asyncio.gather(*(_allowed(kube, right) for right in asked))
+    return [right for right, allowed in zip(asked, answers, strict=True) if not allowed]
+
+
+async def _allowed(kube: KubeClient, right: Right) -> bool:
+    attributes = {
+        "verb": right.verb,
+        "group": right.group,
+        "resource": right.resource,
+        "namespace": right.namespace,
+    }
+    review = await kube.create("selfsubjectaccessreviews", {"spec": {"resourceAttributes": attributes}})
+    return bool(review["status"].get("allowed"))
