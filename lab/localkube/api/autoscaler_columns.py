@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from lab.kube.objects import KubeObject
-from lab.localkube.api.columns import AGE, NAME, NONE, UNKNOWN, UNSET, Column, at, field, number
+from lab.localkube.api.columns import AGE, NAME, NONE, UNKNOWN, UNSET, Column, at, field
 from lab.localkube.registry.autoscaling import to_v2
 
 _SHOWN = 2
@@ -67,9 +67,9 @@ AUTOSCALER = (
     NAME,
     Column("Reference", _reference),
     Column("Targets", _targets),
-    field("MinPods", "spec", "minReplicas", default=UNSET),
-    number("MaxPods", "spec", "maxReplicas"),
-    number("Replicas", "status", "currentReplicas"),
+    Column("MinPods", lambda obj, _: str(at(obj, "spec", "minReplicas", default=UNSET))),
+    field("MaxPods", "spec", "maxReplicas", default=0),
+    field("Replicas", "status", "currentReplicas", default=0),
     AGE,
 )
 OLD_AUTOSCALER = tuple(_of_stored(column) if column.name == "Targets" else column for column in AUTOSCALER)

@@ -61,6 +61,7 @@ def number(name: str, *path: str, default: int = 0) -> Column:
 
 NAME = Column("Name", lambda obj, _: at(obj, "metadata", "name", default=""), format="name")
 AGE = Column("Age", lambda obj, now: age(at(obj, "metadata", "creationTimestamp"), now))
+CREATED = field("Created At", "metadata", "creationTimestamp", default="", type="date")
 
 
 def age(timestamp: str | None, now: datetime) -> str:
@@ -116,30 +117,33 @@ def labels_text(labels: Mapping[str, str] | None) -> str:
 
 
 def selector_text(selector: Mapping[str, Any] | None) -> str:
-    """A LabelSelector as kubectl writes it."""
+    """A LabelSelector as upstream writes it: all of its requirements in the order of their keys."""
     if not selector:
         return NONE
-    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
     for expression in selector.get("matchExpressions") or ():
         key, operator = expression.get("key", ""), expression.get("operator", "")
         values = ",".join(sorted(expression.get("values") or ()))
         forms = {"Exists": key, "DoesNotExist": f"!{key}"}
-        parts.append(forms.get(operator, f"{key} {operator.lower()} ({values})"))
-    return ",".join(parts) or NONE
+        parts.append((key, forms.get(operator, f"{key} {operator.lower()} ({values})")))
+    return ",".join(text for _, text in sorted(parts, key=lambda part: part[0])) or NONE
 
 
-def container_columns(*path: str) -> tuple[Column, Column]:
-    """The wide columns Containers and Images of a pod template below `path`."""
+def container_columns(*path: str, wide: bool = True) -> tuple[Column, Column]:
+    """The columns Containers and Images of a pod template below `path`."""
 
     def containers(obj: KubeObject) -> Sequence[Mapping[str, Any]]:
         return at(obj, *path, "spec", "containers", default=()) or ()
 
     return (
-        Column("Containers", lambda obj, _: joined([c.get("name") for c in containers(obj)]), priority=1),
-        Column("Images", lambda obj, _: joined([c.get("image") for c in containers(obj)]), priority=1),
+        Column("Containers", lambda obj, _: joined([c["name"] for c in containers(obj)]), priority=int(wide)),
+        Column(
+            "Images", lambda obj, _: joined([c.get("image") for c in containers(obj)]), priority=int(wide)
+        ),
     )
 
 
-def label_selector_column(name: str = "Selector") -> Column:
-    """The wide column with spec.selector as a LabelSelector."""
-    return Column(name, lambda obj, _: selector_text(at(obj, "spec", "selector")), priority=1)
+def label_selector_column(*path: str) -> Column:
+    """The wide column with the LabelSelector `selector` below `path`, by default `spec`."""
+    place = (*(path or ("spec",)), "selector")
+    return Column("Selector", lambda obj, _: selector_text(at(obj, *place)), priority=1)

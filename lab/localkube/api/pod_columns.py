@@ -13,6 +13,7 @@ from lab.kube.objects import KubeObject
 from lab.localkube.api.columns import AGE, NAME, NONE, Column, age, at, field
 
 _NODE_LOST = "NodeLost"
+_OVER = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
 
 
 def _statuses(pod: KubeObject, key: str) -> list[dict[str, Any]]:
@@ -51,21 +52,30 @@ def _init_reason(pod: KubeObject) -> str | None:
     return None
 
 
+def _initialized(pod: KubeObject) -> bool:
+    """Do the regular containers speak for the pod?"""
+    conditions = _statuses(pod, "conditions")
+    true = any(c.get("type") == "Initialized" and c.get("status") == "True" for c in conditions)
+    return true or _init_reason(pod) is None
+
+
 def _container_reason(pod: KubeObject, reason: str) -> str:
-    running = False
+    running, failure = False, ""
     for status in reversed(_statuses(pod, "containerStatuses")):
         state = status.get("state") or {}
         if (state.get("waiting") or {}).get("reason"):
             reason = str(state["waiting"]["reason"])
         elif state.get("terminated"):
             reason = _terminated_reason(state["terminated"])
+            failure = reason if state["terminated"].get("exitCode") else failure
         elif status.get("ready") and state.get("running") is not None:
             running = True
-    if reason == "Completed" and running:
-        conditions = _statuses(pod, "conditions")
-        ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-        return "Running" if ready else "NotReady"
-    return reason
+    if reason != "Completed":
+        return reason
+    conditions = _statuses(pod, "conditions")
+    if running and any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
+        return "Running"
+    return failure or ("NotReady" if running else reason)
 
 
 def pod_status(pod: KubeObject) -> str:
@@ -75,8 +85,9 @@ def pod_status(pod: KubeObject) -> str:
     for condition in _statuses(pod, "conditions"):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "SchedulingGated":
             reason = "SchedulingGated"
-    initializing = _init_reason(pod)
-    reason = initializing if initializing is not None else _container_reason(pod, reason)
+    reason = _init_reason(pod) or reason
+    if _initialized(pod):
+        reason = _container_reason(pod, reason)
     if at(pod, "metadata", "deletionTimestamp"):
         if at(pod, "status", "reason") == _NODE_LOST:
             return "Unknown"
@@ -96,9 +107,10 @@ def _ready(pod: KubeObject, _: datetime) -> str:
 
 
 def _restarts(pod: KubeObject, now: datetime) -> str:
-    statuses = _statuses(pod, "containerStatuses")
-    if _init_reason(pod) is not None:
-        statuses = _statuses(pod, "initContainerStatuses")
+    statuses = _statuses(pod, "initContainerStatuses")
+    if _initialized(pod):
+        sidecars = _sidecars(pod)
+        statuses = [s for s in statuses if s.get("name") in sidecars] + _statuses(pod, "containerStatuses")
     count = sum(int(s.get("restartCount") or 0) for s in statuses)
     ends = [end for s in statuses if (end := at(s, "lastState", "terminated", "finishedAt"))]
     return f"{count} ({age(max(ends), now)} ago)" if count and ends else str(count)
@@ -112,13 +124,21 @@ def _gates(pod: KubeObject, _: datetime) -> str:
     return f"{sum(1 for gate in gates if gate.get('conditionType') in true)}/{len(gates)}"
 
 
+def row_conditions(pod: KubeObject) -> list[dict[str, str]]:
+    """What a table's row says beside its cells: that the pod is over, so that a client may leave it out."""
+    phase = str(at(pod, "status", "phase", default=""))
+    if phase not in _OVER:
+        return []
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": _OVER[phase]}]
+
+
 POD_COLUMNS = (
     NAME,
     Column("Ready", _ready),
     Column("Status", lambda pod, _: pod_status(pod)),
     Column("Restarts", _restarts),
     AGE,
-    field("IP", "status", "podIP", wide=True),
+    Column("IP", lambda pod, _: at(pod, "status", "podIP") or NONE, priority=1),
     field("Node", "spec", "nodeName", wide=True),
     field("Nominated Node", "status", "nominatedNodeName", wide=True),
     Column("Readiness Gates", _gates, priority=1),

@@ -10,6 +10,7 @@ from lab.kube.resources import Resource
 from lab.localkube.api.columns import Column
 from lab.localkube.api.custom_columns import custom_columns
 from lab.localkube.api.media import Accepted
+from lab.localkube.api.pod_columns import row_conditions
 from lab.localkube.api.printers import COLUMNS, GENERIC
 from lab.localkube.protocols import ListResult
 from lab.localkube.registry.custom.resource import CustomResource
@@ -91,6 +92,8 @@ class Representation:
 
     def _row(self, columns: Sequence[Column], obj: KubeObject, now: datetime) -> KubeObject:
         row: KubeObject = {"cells": [column.cell(obj, now) for column in columns]}
+        if self.resource.key == "pods" and (conditions := row_conditions(obj)):
+            row["conditions"] = conditions
         if self._include == "Object":
             row["object"] = obj
         elif self._include == "Metadata":

@@ -5,7 +5,7 @@ Source: kubernetes pkg/printers/internalversion/printers.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from lab.kube.objects import KubeObject
@@ -17,14 +17,20 @@ _MODES = {
     "ReadWriteMany": "RWX",
     "ReadWriteOncePod": "RWOP",
 }
-_DEFAULT = "storageclass.kubernetes.io/is-default-class"
+_DEFAULTS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
+_OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 
-def _modes(*path: str) -> Column:
-    def cell(obj: KubeObject, _: datetime) -> str:
-        return ",".join(short for mode, short in _MODES.items() if mode in (at(obj, *path) or ()))
+def _modes(obj: KubeObject, *path: str) -> str:
+    return ",".join(short for mode, short in _MODES.items() if mode in (at(obj, *path) or ()))
 
-    return Column("Access Modes", cell)
+
+def _of_bound(name: str, cell: Callable[[KubeObject], str]) -> Column:
+    """A column of a claim that says nothing until the claim has its volume."""
+    return Column(name, lambda obj, _: cell(obj) if at(obj, "spec", "volumeName") else "")
 
 
 def _phase(obj: KubeObject, _: datetime) -> str:
@@ -40,11 +46,16 @@ def _claim(obj: KubeObject, _: datetime) -> str:
 
 def _class_name(obj: KubeObject, _: datetime) -> str:
     name = str(at(obj, "metadata", "name", default=""))
-    default = at(obj, "metadata", "annotations", _DEFAULT) == "true"
+    default = "true" in (at(obj, "metadata", "annotations", key) for key in _DEFAULTS)
     return f"{name} (default)" if default else name
 
 
-_CLASS = field("StorageClass", "spec", "storageClassName", default="")
+def _storage_class(obj: KubeObject, _: datetime) -> str:
+    old = at(obj, "metadata", "annotations", _OLD_CLASS)
+    return str(old if old is not None else at(obj, "spec", "storageClassName", default=""))
+
+
+_CLASS = Column("StorageClass", _storage_class)
 _ATTRIBUTES = field("VolumeAttributesClass", "spec", "volumeAttributesClassName", default=UNSET)
 _MODE = field("VolumeMode", "spec", "volumeMode", default=UNSET, wide=True)
 
@@ -53,8 +64,8 @@ VOLUME_COLUMNS: Mapping[str, Sequence[Column]] = {
         NAME,
         Column("Status", _phase),
         field("Volume", "spec", "volumeName", default=""),
-        field("Capacity", "status", "capacity", "storage", default=""),
-        _modes("status", "accessModes"),
+        _of_bound("Capacity", lambda obj: at(obj, "status", "capacity", "storage", default="0")),
+        _of_bound("Access Modes", lambda obj: _modes(obj, "status", "accessModes")),
         _CLASS,
         _ATTRIBUTES,
         AGE,
@@ -62,8 +73,8 @@ VOLUME_COLUMNS: Mapping[str, Sequence[Column]] = {
     ),
     "persistentvolumes": (
         NAME,
-        field("Capacity", "spec", "capacity", "storage", default=""),
-        _modes("spec", "accessModes"),
+        field("Capacity", "spec", "capacity", "storage", default="0"),
+        Column("Access Modes", lambda obj, _: _modes(obj, "spec", "accessModes")),
         field("Reclaim Policy", "spec", "persistentVolumeReclaimPolicy", default=""),
         Column("Status", _phase),
         Column("Claim", _claim),
@@ -78,7 +89,7 @@ VOLUME_COLUMNS: Mapping[str, Sequence[Column]] = {
         field("Provisioner", "provisioner", default=""),
         field("ReclaimPolicy", "reclaimPolicy", default=""),
         field("VolumeBindingMode", "volumeBindingMode", default=""),
-        Column("AllowVolumeExpansion", lambda obj, _: str(bool(at(obj, "allowVolumeExpansion"))).lower()),
+        Column("AllowVolumeExpansion", lambda obj, _: bool(at(obj, "allowVolumeExpansion"))),
         AGE,
     ),
 }

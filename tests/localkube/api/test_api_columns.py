@@ -1,13 +1,44 @@
-"""Columns that are computed: ages as kubectl writes them, and the STATUS of a pod."""
+"""Columns that are computed: held against what an upstream API server answered for the same objects."""
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.localkube.api.columns import human_duration, joined
-from lab.localkube.api.pod_columns import pod_status
+from lab.localkube.api.pod_columns import pod_status, row_conditions
+from lab.localkube.api.printers import COLUMNS, GENERIC
+
+PRINTED = [json.loads(line) for line in (Path(__file__).parent / "printed.jsonl").read_text().splitlines()]
+"""Objects of every kind, in all of their states, with the columns and cells of upstream's tables."""
+NOW = datetime(2026, 11, 26, 7, 25, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "row", PRINTED, ids=lambda row: f"{row['resource']}/{row['object']['metadata']['name']}"
+)
+def test_cells_are_upstreams(row: dict[str, Any]) -> None:
+    columns = COLUMNS.get(row["resource"], GENERIC)
+    assert [[column.name, column.type, column.priority] for column in columns] == row["columns"]
+    assert [column.cell(row["object"], NOW) for column in columns] == row["cells"]
+
+
+def test_a_pod_that_is_over_says_so() -> None:
+    assert row_conditions({"status": {"phase": "Running"}}) == []
+    (failed,) = row_conditions({"status": {"phase": "Failed"}})
+    assert (failed["type"], failed["reason"]) == ("Completed", "Failed")
+
+
+def test_deletion_shows_on_a_job_that_is_not_over() -> None:
+    (status,) = [column for column in COLUMNS["jobs.batch"] if column.name == "Status"]
+    deleted = {"metadata": {"deletionTimestamp": "2026-11-26T07:00:00Z"}, "status": {"conditions": []}}
+    assert status.cell(deleted, NOW) == "Terminating"
+    deleted["status"]["conditions"] = [{"type": "Complete", "status": "True"}]
+    assert status.cell(deleted, NOW) == "Complete"
 
 
 @pytest.mark.parametrize(
