@@ -24,6 +24,7 @@ from lab.kube.status import (
     invalid,
     unsupported_media_type,
 )
+from lab.kube.strategic import strategic_merge_patch
 from lab.localkube.protocols import AdmissionRequest, WriteOptions
 from lab.localkube.registry import strategy
 from lab.localkube.registry.admission import admit, admit_update
@@ -155,11 +156,15 @@ class Writer:
                     raise patches.MalformedPatchError("error decoding patch: a merge patch is a map")
                 return patches.merge_patch(base, patch)
             schema = schema_of(resource)
-            return patches.strategic_merge_patch(base, patch, schema)
+            return strategic_merge_patch(base, patch, schema)
         except patches.MalformedPatchError as error:
             raise bad_request(str(error)) from error
+        except patches.LongPatchError as error:
+            raise StatusError(413, "RequestEntityTooLarge", str(error)) from error
         except patches.PatchError as error:
             message = "the server rejected our request due to an error in our request"
+            if content_type == patches.STRATEGIC_MERGE_PATCH:
+                message = str(error)
             raise StatusError(422, "Invalid", message, details={}) from error
 
     @staticmethod
