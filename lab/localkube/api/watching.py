@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator
 
@@ -44,18 +45,30 @@ async def stream_watch(
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
     try:
+        with contextlib.suppress(ConnectionResetError):  # the client goes while an event is on its way
+            await _stream(events, response, shape, clock, seconds)
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
+    return response
+
+
+async def _stream(
+    events: AsyncIterator[WatchEvent],
+    response: web.StreamResponse,
+    shape: Representation,
+    clock: Clock,
+    seconds: int,
+) -> None:
+    try:
         async with asyncio.timeout(seconds):
             await _pump(events, response, shape, clock)
     except TimeoutError:
         pass
     except StatusError as error:
         await response.write(_line("ERROR", error.status()))
-    finally:
-        close = getattr(events, "aclose", None)
-        if close is not None:
-            await close()
     await response.write_eof()
-    return response
 
 
 def _begin(
