@@ -7,7 +7,7 @@ write to them; take `copy.deepcopy` first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -222,6 +222,26 @@ class ContainerUsage:
     window: float
 
 
+Take = Callable[[bytes], Awaitable[None]]
+"""Takes output, and waits while whoever wants it is slow. Raises ConnectionError when he has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """A client's end of a command, or of a container that it attaches to.
+
+    stdin: what it sends, until it closes; None when it sends nothing. stdout, stderr: None where it does not
+    want to know. tty: it sits at a terminal, so all output is stdout; sizes: (columns, rows) of that
+    terminal, each time they change.
+    """
+
+    stdin: AsyncIterator[bytes] | None = None
+    stdout: Take | None = None
+    stderr: Take | None = None
+    tty: bool = False
+    sizes: AsyncIterator[tuple[int, int]] | None = None
+
+
 class PodRuntime(Protocol):
     """What the API server asks of the kubelet: logs, commands, and what pods use."""
 
@@ -241,17 +261,18 @@ class PodRuntime(Protocol):
         """The container's log. Raises StatusError 400 when it has not started or does not exist."""
 
     async def exec(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        command: Sequence[str],
-        *,
-        stdin: AsyncIterator[bytes] | None,
-        stdout: Callable[[bytes], None],
-        stderr: Callable[[bytes], None],
+        self, namespace: str, pod: str, container: str, command: Sequence[str], streams: Streams
     ) -> int:
-        """Run a command beside the container, in its environment and directory; its exit code."""
+        """Run a command beside the container, in its environment and directory; its exit code.
+
+        It is killed when the caller is cancelled or the client has gone.
+        """
+
+    async def attach(self, namespace: str, pod: str, container: str, streams: Streams) -> None:
+        """Join the container's own input and output, until it ends or the client has said all it will.
+
+        Raises StatusError when the container does not run.
+        """
 
     def usage(self, pod: KubeObject, window: float) -> Mapping[str, ContainerUsage]:
         """What each running container uses, averaged over `window` seconds, at most LONGEST_WINDOW.

@@ -1,22 +1,21 @@
 """Reaching into a pod: its log, a command beside it, its ports.
 
-Source: kubernetes pkg/registry/core/pod/rest and apimachinery's remotecommand channel protocol.
+Source: kubernetes pkg/registry/core/pod/rest, pkg/kubelet/server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from multidict import MultiMapping
 
 from lab.kube.objects import KubeObject
 from lab.kube.request import RequestInfo, truthy
-from lab.kube.resources import Resource
+from lab.kube.resources import Resource, builtin
 from lab.kube.status import (
     StatusError,
     bad_request,
@@ -25,15 +24,12 @@ from lab.kube.status import (
     service_unavailable,
 )
 from lab.localkube.api.options import integer
-from lab.localkube.api.portforward import CHANNELS, TUNNEL, Tunnel, forward, parse_ports
-from lab.localkube.protocols import PodRuntime, Registry
+from lab.localkube.api.portforward import Place, forward_ports
+from lab.localkube.api.remotecommand import Wanted, open_session
+from lab.localkube.protocols import PodRuntime, Registry, Streams
 
-EXEC_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
-_STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
+PODS = builtin("Pod")
 _FIRST_LINE_WAIT = 0.2
-_LARGEST_MESSAGE = 32 * 1024 * 1024
-_MOST_UNSENT = 64 * 1024 * 1024
-_MOST_UNREAD = 64
 
 
 class PodStreams:
@@ -84,60 +80,44 @@ class PodStreams:
         return await _stream(request, chunks)
 
     async def _exec(self, request: web.Request, info: RequestInfo, pod: KubeObject) -> web.StreamResponse:
-        query, command = request.query, request.query.getall("command", [])
+        command = request.query.getall("command", [])
         if not command:
             raise bad_request("you must specify at least 1 command")
-        if not any(truthy(query.get(stream)) for stream in ("stdin", "stdout", "stderr")):
-            raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
-        container = choose_container(pod, query.get("container", ""))
+        wanted = _wanted(request.query)
+        container = choose_container(pod, request.query.get("container", ""))
         runtime = self._running()
-        socket = await _upgrade(request, EXEC_PROTOCOLS)
-        async with _Channels(socket, stdin=truthy(query.get("stdin"))) as channels:
-            try:
-                code = await runtime.exec(
-                    info.namespace,
-                    info.name,
-                    container,
-                    command,
-                    stdin=channels.stdin(),
-                    stdout=lambda data: channels.send(_STDOUT, data),
-                    stderr=lambda data: channels.send(_STDERR, data),
-                )
-                outcome = _exit_status(code)
-            except StatusError as error:
-                outcome = error.status()
-            except OSError as error:
-                outcome = internal_error(f"error executing command in container: {error}").status()
-            await channels.finish(outcome)
-        return socket
+
+        async def run(streams: Streams) -> KubeObject:
+            return _exit_status(await runtime.exec(info.namespace, info.name, container, command, streams))
+
+        return await _serve(request, wanted, run)
 
     async def _attach(self, request: web.Request, info: RequestInfo, pod: KubeObject) -> web.StreamResponse:
+        wanted = _wanted(request.query)
         container = choose_container(pod, request.query.get("container", ""))
-        chunks = self._running().logs(info.namespace, info.name, container, follow=True, tail_lines=0)
-        socket = await _upgrade(request, EXEC_PROTOCOLS)
-        async with _Channels(socket, stdin=False) as channels:
-            try:
-                async for chunk in chunks:
-                    channels.send(_STDOUT, chunk)
-                outcome = _exit_status(0)
-            except StatusError as error:
-                outcome = error.status()
-            await channels.finish(outcome)
-        return socket
+        runtime = self._running()
+
+        async def run(streams: Streams) -> KubeObject:
+            await runtime.attach(info.namespace, info.name, container, streams)
+            return _exit_status(0)
+
+        return await _serve(request, wanted, run)
 
     async def _portforward(self, request: web.Request, pod: KubeObject) -> web.StreamResponse:
-        address = (pod.get("status") or {}).get("podIP")
-        if (pod.get("status") or {}).get("phase") != "Running" or not address:
-            phase = (pod.get("status") or {}).get("phase", "Pending")
+        status, metadata = pod.get("status") or {}, pod["metadata"]
+        if status.get("phase") != "Running" or not status.get("podIP"):
+            phase = status.get("phase", "Pending")
             raise bad_request(f"unable to forward port because pod is not running. Current status={phase}")
-        if TUNNEL in request.headers.get("Sec-WebSocket-Protocol", ""):
-            socket = await _upgrade(request, (TUNNEL,))
-            await Tunnel(socket, str(address)).run()
-            return socket
-        ports = parse_ports(request.query.getall("ports", []))
-        socket = await _upgrade(request, CHANNELS)
-        await forward(socket, str(address), ports)
-        return socket
+
+        def present() -> bool:
+            try:
+                now = self._registry.get(PODS, metadata["namespace"], metadata["name"])
+            except StatusError:
+                return False
+            return bool(now["metadata"]["uid"] == metadata["uid"])
+
+        address = str(status["podIP"])
+        return await forward_ports(request, Place(metadata["name"], metadata["uid"], address, present))
 
 
 def choose_container(pod: KubeObject, wanted: str) -> str:
@@ -189,74 +169,38 @@ async def _stream(request: web.Request, chunks: AsyncIterator[bytes]) -> web.Str
     return response
 
 
-async def _upgrade(request: web.Request, protocols: tuple[str, ...]) -> web.WebSocketResponse:
-    if "websocket" not in request.headers.get("Upgrade", "").lower():
-        raise bad_request("Upgrade request required: only WebSockets are served for streams")
-    socket = web.WebSocketResponse(protocols=protocols, max_msg_size=_LARGEST_MESSAGE)
-    await socket.prepare(request)
-    return socket
+def _wanted(query: MultiMapping[str]) -> Wanted:
+    """The streams that a query asks for. Raises StatusError 400 when it asks for none."""
+    stdin, stdout, stderr, tty = (truthy(query.get(name)) for name in ("stdin", "stdout", "stderr", "tty"))
+    if not (stdin or stdout or stderr):
+        raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
+    return Wanted(stdin, stdout, stderr and not tty, tty)
 
 
-class _Channels:
-    """The channel protocol: the first byte of every message says which stream it belongs to."""
+async def _serve(
+    request: web.Request, wanted: Wanted, run: Callable[[Streams], Awaitable[KubeObject]]
+) -> web.StreamResponse:
+    """Run something with a client's streams until it ends or the client goes, and tell its outcome."""
+    session = await open_session(request, wanted)
+    running = asyncio.ensure_future(run(session.streams))
+    try:
+        await asyncio.wait({running, session.reading}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await session.finish(_outcome(running))
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        response = await session.close()
+    return response
 
-    def __init__(self, socket: web.WebSocketResponse, *, stdin: bool) -> None:
-        self._socket = socket
-        self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._unsent = 0
-        self._owner = asyncio.current_task()
-        self._incoming: asyncio.Queue[bytes | None] | None = asyncio.Queue(_MOST_UNREAD) if stdin else None
-        self._writer = asyncio.create_task(self._write())
-        self._reader = asyncio.create_task(self._read())
 
-    def stdin(self) -> AsyncIterator[bytes] | None:
-        """What the client types, until it closes; None when it sends nothing."""
-        return self._typed(self._incoming) if self._incoming is not None else None
-
-    def send(self, channel: int, data: bytes) -> None:
-        """Queue output of one stream. A client that takes too little of too much is hung up on."""
-        self._unsent += len(data)
-        if self._unsent > _MOST_UNSENT and self._owner is not None:
-            self._owner.cancel()
-            return
-        self._outgoing.put_nowait(bytes([channel]) + data)
-
-    async def finish(self, outcome: KubeObject) -> None:
-        """Send how it ended, after all output."""
-        self.send(_ERROR, orjson.dumps(outcome))
-        self._outgoing.put_nowait(None)
-        with contextlib.suppress(ConnectionError):
-            await self._writer
-
-    async def __aenter__(self) -> _Channels:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in (self._writer, self._reader):
-            task.cancel()
-        await asyncio.gather(self._writer, self._reader, return_exceptions=True)
-        await self._socket.close()
-
-    async def _write(self) -> None:
-        while (message := await self._outgoing.get()) is not None:
-            await self._socket.send_bytes(message)
-            self._unsent -= len(message) - 1
-
-    async def _read(self) -> None:
-        async for message in self._socket:
-            data = message.data if message.type is WSMsgType.BINARY else str(message.data).encode()
-            if self._incoming is None or not data:
-                continue
-            if data[0] == _CLOSE:
-                break
-            if data[0] == _STDIN:
-                await self._incoming.put(data[1:])
-        if self._incoming is not None:
-            await self._incoming.put(None)
-
-    async def _typed(self, queue: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
-        while (data := await queue.get()) is not None:
-            yield data
+def _outcome(running: asyncio.Future[KubeObject]) -> KubeObject:
+    try:
+        return running.result()
+    except StatusError as error:
+        return error.status()
+    except OSError as error:
+        return internal_error(f"error executing command in container: {error}").status()
 
 
 def _exit_status(code: int) -> KubeObject:

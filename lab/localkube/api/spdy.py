@@ -1,6 +1,6 @@
-"""SPDY/3.1 frames, as far as streams inside a WebSocket need them. kubectl forwards ports this way.
+"""SPDY/3.1 frames, as far as Kubernetes' streams need them. They never trust the other side's lengths.
 
-Source: the SPDY protocol draft 3.1; kubernetes' SPDY/3.1+portforward.k8s.io tunnel.
+Source: the SPDY protocol draft 3.1.
 """
 
 from __future__ import annotations
@@ -10,10 +10,16 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-SYN_STREAM, SYN_REPLY, RST_STREAM, PING, GOAWAY = 1, 2, 3, 6, 7
+DATA, SYN_STREAM, SYN_REPLY, RST_STREAM, PING, GOAWAY, HEADERS = 0, 1, 2, 3, 6, 7, 8
 FIN = 1
+PROTOCOL_ERROR, REFUSED_STREAM, CANCEL = 1, 3, 5
+"""Why a stream is reset."""
+LARGEST_CONTROL = 64 * 1024
+"""Bytes of a control frame; data frames come in pieces and may be of any size."""
+LARGEST_HEADERS = 64 * 1024
+"""Bytes of a header block when it is decompressed."""
 _CONTROL = 0x80030000
-_LARGEST = 1 << 20
+_HEADERS_AT = {SYN_STREAM: 10, SYN_REPLY: 4, HEADERS: 4}
 
 _NAMES = (
     "options,head,post,put,delete,trace,accept,accept-charset,accept-encoding,accept-language,"
@@ -43,7 +49,7 @@ def dictionary() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame. `kind` is 0 for data; `stream` is the ping's id in a PING."""
+    """One frame, or a piece of a data frame. `stream` is the ping's id in a PING."""
 
     kind: int
     stream: int
@@ -61,31 +67,49 @@ class Framer:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._stream = self._flags = self._left = 0  # of the data frame that is being read
         self._inflate = zlib.decompressobj(zdict=dictionary())
         self._deflate = zlib.compressobj(zdict=dictionary())
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are complete with these bytes. Raises ValueError when it is not SPDY."""
+        """What these bytes bring. Raises ValueError when it is not SPDY, or too large."""
         self._buffer += data
-        while len(self._buffer) >= 8:
+        while self._buffer:
+            if self._left:
+                yield self._piece()
+                continue
+            if len(self._buffer) < 8:
+                return
             word, rest = struct.unpack(">II", self._buffer[:8])
             flags, size = rest >> 24, rest & 0xFFFFFF
-            if size > _LARGEST:
-                raise ValueError(f"a frame of {size} bytes is too large")
+            if not word >> 31:
+                del self._buffer[:8]
+                self._stream, self._flags, self._left = word, flags, size
+                if not size:
+                    yield Frame(DATA, word, flags, b"")
+                continue
+            if word & 0xFFFF0000 != _CONTROL or not 4 <= size <= LARGEST_CONTROL:
+                raise ValueError(f"a control frame of version {word >> 16 & 0x7FFF} and {size} bytes")
             if len(self._buffer) < 8 + size:
                 return
             body = bytes(self._buffer[8 : 8 + size])
             del self._buffer[: 8 + size]
-            if not word >> 31:
-                yield Frame(0, word, flags, body)
-            elif size >= 4:
-                stream = struct.unpack(">I", body[:4])[0] & 0x7FFFFFFF
-                yield Frame(word & 0xFFFF, stream, flags, body)
+            yield Frame(word & 0xFFFF, struct.unpack(">I", body[:4])[0] & 0x7FFFFFFF, flags, body)
 
-    def headers(self, syn_stream: Frame) -> Mapping[str, str]:
-        """The headers of a SYN_STREAM. Every one must be read, in order. Raises ValueError."""
+    def _piece(self) -> Frame:
+        piece = bytes(self._buffer[: self._left])
+        del self._buffer[: self._left]
+        self._left -= len(piece)
+        return Frame(DATA, self._stream, 0 if self._left else self._flags, piece)
+
+    def headers(self, frame: Frame) -> Mapping[str, str]:
+        """The headers that a frame carries; every such frame must be read, in order. Raises ValueError."""
+        if frame.kind not in _HEADERS_AT:
+            return {}
         try:
-            block = self._inflate.decompress(syn_stream.data[10:], _LARGEST)
+            block = self._inflate.decompress(frame.data[_HEADERS_AT[frame.kind] :], LARGEST_HEADERS)
+            if self._inflate.unconsumed_tail:
+                raise ValueError(f"a header block of more than {LARGEST_HEADERS} bytes")
             position, out = 4, {}
             for _ in range(struct.unpack(">I", block[:4])[0]):
                 name, position = _text(block, position)
@@ -103,6 +127,16 @@ class Framer:
 def data_frame(stream: int, data: bytes = b"", *, end: bool = False) -> bytes:
     """A data frame; `end` says that it is the last."""
     return struct.pack(">II", stream, (FIN << 24 if end else 0) | len(data)) + data
+
+
+def reset_frame(stream: int, status: int) -> bytes:
+    """A RST_STREAM, for one of the reasons above."""
+    return struct.pack(">IIII", _CONTROL | RST_STREAM, 8, stream, status)
+
+
+def goaway_frame(last: int) -> bytes:
+    """A GOAWAY: `last` is the last stream that was taken; all is well."""
+    return struct.pack(">IIII", _CONTROL | GOAWAY, 8, last, 0)
 
 
 def ping_frame(identity: int) -> bytes:

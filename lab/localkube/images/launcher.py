@@ -95,9 +95,12 @@ class Launcher:
             reader.add_done_callback(self._readers.discard)
             await ready
 
-    async def spawn(self, launch: Launch, *, stdin: int, stdout: int, stderr: int) -> Process:
+    async def spawn(
+        self, launch: Launch, *, stdin: int, stdout: int, stderr: int, tty: bool = False
+    ) -> Process:
         """Start a process with these descriptors, which stay the caller's to close.
 
+        tty: they are one terminal, which is to control the process and what it starts.
         Raises StartError when it cannot be started.
         """
         if not launch.python:
@@ -115,6 +118,7 @@ class Launcher:
             "cwd": launch.cwd,
             "python": launch.python,
             "stop": int(launch.stop_signal),
+            "tty": tty,
         }
         try:
             await self._send(request, (stdin, stdout, stderr))

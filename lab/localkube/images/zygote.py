@@ -125,6 +125,8 @@ class Zygote:
         for descriptor in descriptors:
             if descriptor > 2:
                 os.close(descriptor)
+        if request["tty"]:
+            _take_terminal()
         for limit, soft in LIMITS:
             _, hard = resource.getrlimit(limit)
             resource.setrlimit(limit, (soft if hard < 0 else min(soft, hard), hard))
@@ -200,6 +202,16 @@ class Zygote:
             self._control.sendall(len(body).to_bytes(4, "big") + body)
         except OSError:
             pass  # the other side is gone; the read that follows sees it
+
+
+def _take_terminal() -> None:
+    """Let standard input's terminal control this session, and its keys send signals as they do."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in (signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _kill(function: Any, pid: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from lab.kube.objects import KubeObject
@@ -15,11 +15,11 @@ from lab.localkube.images.launch import Launch, StartError
 from lab.localkube.images.launcher import Process
 from lab.localkube.kubelet.backoff import Backoff
 from lab.localkube.kubelet.checks import Target
+from lab.localkube.kubelet.console import Console
 from lab.localkube.kubelet.context import PodContext
-from lab.localkube.kubelet.executing import run_beside
+from lab.localkube.kubelet.executing import TERM, run_beside
 from lab.localkube.kubelet.hooks import Hooks
 from lab.localkube.kubelet.logs import ContainerLog, rotated, tail
-from lab.localkube.kubelet.pipes import OutputPipe
 from lab.localkube.kubelet.podfields import PodPlace
 from lab.localkube.kubelet.preparing import Preparation
 from lab.localkube.kubelet.probes import run_probes
@@ -29,6 +29,7 @@ from lab.localkube.kubelet.stopping import Stopping
 from lab.localkube.kubelet.usage import Meter, Usage, tree_usage
 from lab.localkube.kubelet.volumes import PodVolumes
 from lab.localkube.kubelet.waiting import end, first_of
+from lab.localkube.protocols import Streams
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class ContainerWorker:
         self.log: ContainerLog | None = None
         self.launch: Launch | None = None
         self.process: Process | None = None
+        self.console: Console | None = None
         self.rewrite: Callable[[str], str] = str
         """Host names and mounted paths as this container needs them."""
         self.executed: set[Process] = set()
@@ -157,36 +159,40 @@ class ContainerWorker:
         self._stopping.begin_run()
         self._out_of_memory = False
         self.log = self._open_log()
-        output = OutputPipe(self.log.write)
-        null = os.open(os.devnull, os.O_RDONLY)
+        console = Console(self.spec, self.log)
+        if console.tty:
+            launch = replace(launch, env={"TERM": TERM, **launch.env})
         try:
             process = await self._node.images.launcher.spawn(
-                launch, stdin=null, stdout=output.descriptor, stderr=output.descriptor
+                launch,
+                stdin=console.stdin,
+                stdout=console.stdout,
+                stderr=console.stderr,
+                tty=console.tty,
             )
         except BaseException as error:
             if isinstance(error, StartError):
                 self.log.write(f"{error}\n".encode())
-            await output.drained()
+            await console.unused()
             self.log.close()
             raise
-        finally:
-            os.close(null)
-        await output.open()
-        self.launch, self.process = launch, process
+        await console.open()
+        self.launch, self.process, self.console = launch, process, console
         self._node.ledger.add(process.pid)
         self._event("Normal", "Created", f"Created container: {self.name}")
         try:
             code = await self._attend(process, launch)
         except asyncio.CancelledError:
             process.kill()
-            output.abandon()
+            await console.abandon()
             self.log.close()
             raise
         finally:
             self._node.ledger.remove(process.pid)
             for other in self.executed:
                 other.kill()
-        await output.drained()
+        await console.drained()
+        self.console = None
         self.log.close()
         reason = "Completed" if code == 0 else "Error"
         if self._out_of_memory and code == 137:
@@ -229,12 +235,12 @@ class ContainerWorker:
         """A hook's or probe's command."""
         output = bytearray()
 
-        def take(data: bytes) -> None:
+        async def take(data: bytes) -> None:
             if len(output) < MESSAGE_LIMIT:
                 output.extend(data)
 
         try:
-            code = await run_beside(self, self._node, command, None, take, take)
+            code = await run_beside(self, self._node, command, Streams(stdout=take, stderr=take))
         except StartError as error:
             return 126, str(error)
         return code, output.decode(errors="replace").strip()

@@ -3,77 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab.kube.status import StatusError, internal_error
 from lab.localkube.images.launcher import Process
 from lab.localkube.kubelet.context import Node
-from lab.localkube.kubelet.pipes import OutputPipe, feed
+from lab.localkube.kubelet.plumbing import Plumbing
 from lab.localkube.kubelet.waiting import end
+from lab.localkube.protocols import Streams
 
 if TYPE_CHECKING:
     from lab.localkube.kubelet.container import ContainerWorker
 
-Take = Callable[[bytes], None]
+TERM = "xterm"
+"""What a terminal is, as container runtimes say."""
 
 
-async def run_beside(
-    container: ContainerWorker,
-    node: Node,
-    command: Sequence[str],
-    stdin: AsyncIterator[bytes] | None,
-    stdout: Take,
-    stderr: Take,
-) -> int:
+async def run_beside(container: ContainerWorker, node: Node, command: Sequence[str], streams: Streams) -> int:
     """Run a command in the container's environment and directory; its exit code.
 
-    It is killed when the caller is cancelled or the container ends. Raises StatusError 500 when the container
-    does not run, StartError when the command does not exist.
+    It is killed when the caller is cancelled, the client has gone or the container ends. Raises StatusError
+    500 when the container does not run, StartError when the command does not exist.
     """
     launch = container.launch
     if launch is None or container.process is None:
         raise _not_running(container.name)
     argv = tuple(container.rewrite(word) for word in command)
-    launch = replace(launch, argv=argv, python=launch.python and argv[:1] == ("python",))
-    said, erred = OutputPipe(stdout), OutputPipe(stderr)
-    told, tell = os.pipe() if stdin is not None else (os.open(os.devnull, os.O_RDONLY), -1)
+    env = {**launch.env, "TERM": TERM} if streams.tty else launch.env
+    launch = replace(launch, argv=argv, env=env, python=launch.python and argv[:1] == ("python",))
+    plumbing = Plumbing(streams)
     try:
+        await plumbing.first_size()
+        stdin, stdout, stderr = plumbing.given
         process = await node.images.launcher.spawn(
-            launch, stdin=told, stdout=said.descriptor, stderr=erred.descriptor
+            launch, stdin=stdin, stdout=stdout, stderr=stderr, tty=streams.tty
         )
-    except BaseException:
-        if tell >= 0:
-            os.close(tell)
-        await said.drained()
-        await erred.drained()
-        raise
+        plumbing.handed_over()
+        return await _see_through(container, process, plumbing)
     finally:
-        os.close(told)
-    feeding = asyncio.create_task(feed(tell, stdin)) if stdin is not None else None
-    return await _see_through(container, process, said, erred, feeding)
+        plumbing.close()
 
 
-async def _see_through(
-    container: ContainerWorker,
-    process: Process,
-    said: OutputPipe,
-    erred: OutputPipe,
-    feeding: asyncio.Task[None] | None,
-) -> int:
+async def _see_through(container: ContainerWorker, process: Process, plumbing: Plumbing) -> int:
     container.executed.add(process)
+    exited = asyncio.ensure_future(process.wait())
+    exited.add_done_callback(lambda _: plumbing.linger())
+    incoming = [asyncio.ensure_future(carry) for carry in plumbing.incoming()]
+    outgoing = [asyncio.ensure_future(carry) for carry in plumbing.outgoing()]
     try:
-        await said.open()
-        await erred.open()
-        return await process.wait()
+        done, _ = await asyncio.wait({exited, *outgoing}, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+        return exited.result()
     finally:
         container.executed.discard(process)
         process.kill()
-        await end(feeding)
-        await said.drained()
-        await erred.drained()
+        await end(exited, *incoming, *outgoing)
 
 
 def _not_running(name: str) -> StatusError:

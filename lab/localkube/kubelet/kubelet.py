@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource
-from lab.kube.status import StatusError, bad_request
+from lab.kube.status import StatusError, bad_request, internal_error
 from lab.localkube.images.launch import StartError
 from lab.localkube.kubelet.container import ContainerWorker
 from lab.localkube.kubelet.context import Node
@@ -26,7 +26,7 @@ from lab.localkube.kubelet.pod import PODS, PodWorker
 from lab.localkube.kubelet.power import PowerSwitch
 from lab.localkube.kubelet.storage import STORAGE_SECONDS, LocalStorage
 from lab.localkube.kubelet.waiting import end, first_of
-from lab.localkube.protocols import ContainerUsage, WatchEvent
+from lab.localkube.protocols import ContainerUsage, Streams, WatchEvent
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ SAMPLE_SECONDS = 1.0
 TOKEN_RENEWAL_SECONDS = 600.0
 JOIN_SECONDS = 1.0
 """Pause before a node that was refused asks again."""
+NOT_FOUND = 127
+"""The exit code of a command that does not exist, as a shell has it."""
 SHUTDOWN_GRACE = 0.3
 """Seconds that pods get when the kubelet itself is stopped: their data are disposable."""
 
@@ -276,25 +278,26 @@ class Kubelet:
         raise bad_request(why)
 
     async def exec(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        command: Sequence[str],
-        *,
-        stdin: AsyncIterator[bytes] | None,
-        stdout: Callable[[bytes], None],
-        stderr: Callable[[bytes], None],
+        self, namespace: str, pod: str, container: str, command: Sequence[str], streams: Streams
     ) -> int:
         """PodRuntime."""
         _, found = self._container(namespace, pod, container)
         if found is None:
             raise bad_request(f'container "{container}" in pod "{pod}" has not started')
         try:
-            return await run_beside(found, self._node, command, stdin, stdout, stderr)
+            return await run_beside(found, self._node, command, streams)
         except StartError as error:
-            stderr(f"{error}\n".encode())
-            return 127
+            take = streams.stdout if streams.tty else streams.stderr
+            if take is not None:
+                await take(f"{error}\n".encode())
+            return NOT_FOUND
+
+    async def attach(self, namespace: str, pod: str, container: str, streams: Streams) -> None:
+        """PodRuntime."""
+        _, found = self._container(namespace, pod, container)
+        if found is None or found.console is None:
+            raise internal_error(f"container {container} not found in pod {pod}_{namespace}")
+        await found.console.attach(streams)
 
     def usage(self, pod: KubeObject, window: float) -> Mapping[str, ContainerUsage]:
         """PodRuntime."""

@@ -31,7 +31,7 @@ class ContainerLog:
         self.path = path
         self._clock = clock
         self._limit = limit
-        self._rest = b""
+        self._rest: dict[str, bytes] = {}
         self._base = 0  # offset of the present file's first byte
         self._older = 0  # length of the rotated file before it
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -49,13 +49,13 @@ class ContainerLog:
         """Offset behind the newest byte."""
         return self._base + self._size
 
-    def write(self, data: bytes) -> None:
-        """Take output as it comes; whole lines are stored, an unfinished one waits for its end."""
-        *lines, rest = (self._rest + data).split(b"\n")
+    def write(self, data: bytes, stream: str = "stdout") -> None:
+        """Take output as it comes; whole lines are stored, a stream's unfinished one waits for its end."""
+        *lines, rest = (self._rest.get(stream, b"") + data).split(b"\n")
         while len(rest) > LINE_LIMIT:
             lines.append(rest[:LINE_LIMIT])
             rest = rest[LINE_LIMIT:]
-        self._rest = rest
+        self._rest[stream] = rest
         if lines:
             self._store(lines)
 
@@ -78,12 +78,13 @@ class ContainerLog:
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def close(self) -> None:
-        """Store an unfinished line and end the followers."""
+        """Store unfinished lines and end the followers."""
         if self.closed:
             return
-        if self._rest:
-            self._store([self._rest])
-            self._rest = b""
+        rests = [rest for rest in self._rest.values() if rest]
+        if rests:
+            self._store(rests)
+        self._rest.clear()
         self.closed = True
         os.close(self._file)
         for event in self._changed:

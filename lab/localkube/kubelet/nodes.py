@@ -28,7 +28,7 @@ from lab.localkube.kubelet.ledger import ProcessLedger
 from lab.localkube.kubelet.pod import PODS
 from lab.localkube.kubelet.storage import STORAGE_SECONDS
 from lab.localkube.kubelet.volumes import ApiAccess
-from lab.localkube.protocols import ContainerUsage, Registry
+from lab.localkube.protocols import ContainerUsage, Registry, Streams
 
 log = logging.getLogger(__name__)
 
@@ -162,21 +162,16 @@ class Nodes:
         )
 
     async def exec(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        command: Sequence[str],
-        *,
-        stdin: AsyncIterator[bytes] | None,
-        stdout: Callable[[bytes], None],
-        stderr: Callable[[bytes], None],
+        self, namespace: str, pod: str, container: str, command: Sequence[str], streams: Streams
     ) -> int:
         """PodRuntime."""
         kubelet = self._of(self._registry.get(PODS, namespace, pod))
-        return await kubelet.exec(
-            namespace, pod, container, command, stdin=stdin, stdout=stdout, stderr=stderr
-        )
+        return await kubelet.exec(namespace, pod, container, command, streams)
+
+    async def attach(self, namespace: str, pod: str, container: str, streams: Streams) -> None:
+        """PodRuntime."""
+        kubelet = self._of(self._registry.get(PODS, namespace, pod))
+        await kubelet.attach(namespace, pod, container, streams)
 
     def usage(self, pod: KubeObject, window: float) -> Mapping[str, ContainerUsage]:
         """PodRuntime."""

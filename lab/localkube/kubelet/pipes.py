@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+_BLOCK = 64 * 1024
 
 
 def pipe_end(loop: asyncio.AbstractEventLoop, descriptor: int, mode: str) -> io.FileIO:
@@ -68,15 +70,73 @@ class OutputPipe:
             self._transport.close()
 
 
-async def feed(descriptor: int, chunks: AsyncIterator[bytes]) -> None:
-    """Write chunks to a pipe and close it at their end, or when nobody reads any more."""
-    loop = asyncio.get_running_loop()
-    handle = pipe_end(loop, descriptor, "wb")
-    transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, handle)
-    try:
-        async for chunk in chunks:
-            if transport.is_closing():
+class Outlet:
+    """The read end of a pipe or terminal. It is read no faster than what comes out is taken."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+        self._last = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def last(self) -> None:
+        """What is in it now is all that is wanted."""
+        self._last = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def drain(self, take: Callable[[bytes], Awaitable[None]]) -> None:
+        """Give all that comes to `take`, until nobody can write any more."""
+        while True:
+            try:
+                data = os.read(self._descriptor, _BLOCK)
+            except BlockingIOError:
+                if self._last:
+                    return
+                await self._readable()
+                continue
+            except OSError:  # EIO: the last process has closed its terminal
                 return
-            transport.write(chunk)
+            if not data:
+                return
+            await take(data)
+            await asyncio.sleep(0)  # the loop's other work gets its turn, however much there is
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        loop.add_reader(self._descriptor, _settle, self._waiting)
+        try:
+            await self._waiting
+        finally:
+            loop.remove_reader(self._descriptor)
+            self._waiting = None
+
+
+async def pour(chunks: AsyncIterator[bytes], descriptor: int) -> None:
+    """Write chunks into a pipe or terminal, no faster than they are read; what nobody reads is dropped."""
+    os.set_blocking(descriptor, False)
+    async for chunk in chunks:
+        left = memoryview(chunk)
+        while left:
+            try:
+                left = left[os.write(descriptor, left) :]
+            except BlockingIOError:
+                await _writable(descriptor)
+            except OSError:
+                break
+
+
+async def _writable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(descriptor, _settle, waiting)
+    try:
+        await waiting
     finally:
-        transport.close()
+        loop.remove_writer(descriptor)
+
+
+def _settle(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -17,6 +17,7 @@ from lab.kube.status import StatusError
 from lab.localkube.images.images import Images
 from lab.localkube.kubelet.kubelet import Kubelet
 from lab.localkube.kubelet.nodes import Nodes
+from lab.localkube.protocols import Streams
 from lab.localkube.registry.registry import open_registry
 
 PODS = builtin("Pod")
@@ -178,11 +179,14 @@ class Bench:
         await self.until(lambda: self.get(name) is None, what=f"{name} gone")
 
     async def exec(self, name: str, *command: str, container: str = "") -> tuple[int, str]:
-        said: list[bytes] = []
-        code = await self.kubelet.exec(
-            "default", name, container, command, stdin=None, stdout=said.append, stderr=said.append
-        )
-        return code, b"".join(said).decode()
+        said = bytearray()
+
+        async def take(data: bytes) -> None:
+            said.extend(data)
+
+        streams = Streams(stdout=take, stderr=take)
+        code = await self.kubelet.exec("default", name, container, command, streams)
+        return code, said.decode()
 
 
 def python(code: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from kubelet_bench import Bench, python
 from lab.core.clock import SystemClock
 from lab.kube.status import StatusError
 from lab.localkube.kubelet.logs import ContainerLog, LogQuery, stream
+from lab.localkube.protocols import Streams
 
 COUNT = python("import sys\nfor n in range(5): print('line', n)\nprint('end', end='')")
 PAUSE = python("import signal; print('up', flush=True); signal.pause()")
@@ -86,16 +87,17 @@ async def test_exec_shares_environment_and_directory(bench: Bench) -> None:
 async def test_exec_reads_standard_input(bench: Bench) -> None:
     bench.pod("x", PAUSE)
     await bench.until_ready("x")
-    said: list[bytes] = []
+    said = bytearray()
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"one\n"
         yield b"two\n"
 
-    code = await bench.kubelet.exec(
-        "default", "x", "main", ["cat"], stdin=chunks(), stdout=said.append, stderr=said.append
-    )
-    assert (code, b"".join(said)) == (0, b"one\ntwo\n")
+    async def take(data: bytes) -> None:
+        said.extend(data)
+
+    code = await bench.kubelet.exec("default", "x", "main", ["cat"], Streams(chunks(), take, take))
+    assert (code, bytes(said)) == (0, b"one\ntwo\n")
 
 
 async def test_an_exec_ends_with_its_container(bench: Bench) -> None:
