@@ -32,13 +32,15 @@ def container(image: str, *command: str, **more: Any) -> dict[str, Any]:
     return {"name": "c", "image": image, "command": list(command), **more}
 
 
+def log(core: client.CoreV1Api, namespace: str) -> str:
+    """What the pod `p` said. Raw, as some versions of that client spoil it."""
+    return str(core.read_namespaced_pod_log("p", namespace, _preload_content=False).data.decode())
+
+
 def start(core: client.CoreV1Api, namespace: str, container: dict[str, Any], until: str, **spec: Any) -> None:
     """Create the pod `p` and wait for its phase."""
-    body = {
-        "metadata": {"name": "p"},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
-    }
-    body["spec"] |= spec
+    pod = {"containers": [container], "terminationGracePeriodSeconds": 1} | spec
+    body = {"metadata": {"name": "p"}, "spec": pod}
     version = core.create_namespaced_pod(namespace, body).metadata.resource_version
     for event in watch.Watch().stream(
         core.list_namespaced_pod, namespace, resource_version=version, timeout_seconds=int(WAIT)
@@ -47,7 +49,7 @@ def start(core: client.CoreV1Api, namespace: str, container: dict[str, Any], unt
         ready = {each.type: each.status for each in status.conditions or ()}.get("Ready") == "True"
         if status.phase == until and (ready or until != "Running"):
             return
-        assert status.phase != "Failed", core.read_namespaced_pod_log("p", namespace)
+        assert status.phase != "Failed", log(core, namespace)
     raise AssertionError(f"never {until}")
 
 
@@ -80,7 +82,11 @@ for port in (8080, 8080, 8081):
     except OSError as error:
         print(port, type(error).__name__)
 """
-SERVER = "import http.server,os; http.server.test(http.server.SimpleHTTPRequestHandler, bind=os.environ['IP'], port=8080)"
+SERVER = """
+import http.server, os
+
+http.server.test(http.server.SimpleHTTPRequestHandler, bind=os.environ["IP"], port=8080)
+"""
 
 
 @pytest.mark.slow
@@ -149,7 +155,7 @@ def test_from_inside_a_pod(api: client.ApiClient, namespace: str) -> None:
     variables = [{"name": key, "value": value} for key, value in env.items()]
     program = container("python", "python", "-c", INSIDE, env=variables)
     start(core, namespace, program, "Succeeded", serviceAccountName="reader", restartPolicy="Never")
-    assert core.read_namespaced_pod_log("p", namespace).splitlines() == [
+    assert log(core, namespace).splitlines() == [
         "Service token file does not exist.",
         "['p']",
         "['p']",
