@@ -14,7 +14,7 @@ from lab.kube.quantity import parse_quantity
 from lab.localkube.images.launch import Launch, StartError
 from lab.localkube.images.launcher import Process
 from lab.localkube.kubelet.backoff import Backoff
-from lab.localkube.kubelet.checks import Target
+from lab.localkube.kubelet.checks import Outcome, Target
 from lab.localkube.kubelet.console import Console
 from lab.localkube.kubelet.context import PodContext
 from lab.localkube.kubelet.executing import TERM, run_beside
@@ -63,12 +63,15 @@ class ContainerWorker:
         """Host names and mounted paths as this container needs them."""
         self.executed: set[Process] = set()
         """Commands that run beside the container; they end with it."""
+        self.attempted = asyncio.Event()
+        """It has been tried to start it once, whatever came of it."""
         self.meter = Meter()
         self._context = context
         self._node = context.node
         self._volumes = volumes
         self._place = place
         self._field = f"spec.{field}{{{spec['name']}}}"
+        self._is_plain_init = field == "initContainers" and not status.restartable_init
         self._backoff = Backoff(context.node.backoff)
         self._ended_at: float | None = None
         self._stopping = Stopping(context.node.clock)
@@ -108,9 +111,16 @@ class ContainerWorker:
                 self._event("Warning", "Failed", f"Error: {error}")
                 self._ended(128, "StartError", str(error))
 
-    def request_stop(self, grace: float) -> None:
-        """Ask it to end within `grace` seconds and not to start again. May be repeated with less grace."""
-        self._stopping.request(grace)
+    def request_stop(self, grace: float, *, in_turn: bool = False) -> None:
+        """Ask it to end within `grace` seconds and not to start again. May be repeated with less grace.
+
+        in_turn: its preStop hook runs at once, and it waits for `take_turn` before it ends.
+        """
+        self._stopping.request(grace, in_turn=in_turn)
+
+    def take_turn(self) -> None:
+        """Those that were to end before it have ended."""
+        self._stopping.allow()
 
     def kill(self) -> None:
         """SIGKILL all that runs in it now."""
@@ -208,11 +218,16 @@ class ContainerWorker:
         target = Target(self._place.pod_ip, self.spec, self._execute)
         hooks = Hooks(target, clock, lambda reason, message: self._event("Warning", reason, message))
         try:
+            self._event("Normal", "Started", f"Started container {self.name}")
             well = await hooks.post_start(exited, self._stopping)
             if well:
                 self._now_running(process)
-                probing = asyncio.create_task(run_probes(target, self, clock))
+                if not self._is_plain_init:
+                    probing = asyncio.create_task(
+                        run_probes(target, self, clock, lambda: self._stopping.begun)
+                    )
             elif well is False:
+                self._event("Normal", "Killing", "FailedPostStartHook")
                 self._stopping.condemn(None)
             await self._stopping.wanted(exited)
             if not exited.done():
@@ -228,7 +243,7 @@ class ContainerWorker:
     def _now_running(self, process: Process) -> None:
         self.status.state = {"running": {"startedAt": self._started_at}}
         self.status.container_id = f"localkube://{process.pid}-{self.status.restart_count}"
-        self._event("Normal", "Started", f"Started container {self.name}")
+        self.attempted.set()
         self._context.changed()
 
     async def _execute(self, command: list[str]) -> tuple[int, str]:
@@ -275,13 +290,16 @@ class ContainerWorker:
         if message:
             terminated["message"] = message
         self.status.state = {"terminated": terminated}
-        self.status.ready = self.status.started = False
+        self.status.ready = self._is_plain_init and code == 0
+        self.status.started = False
         self.process = None
+        self.attempted.set()
         self._ended_at = self._node.clock.monotonic()
         self._context.changed()
 
     def _wait_state(self, reason: str, message: str) -> None:
         self.status.state = {"waiting": {"reason": reason, "message": message}}
+        self.attempted.set()
         self._context.changed()
 
     def _event(self, type: str, reason: str, message: str) -> None:
@@ -315,9 +333,15 @@ class ContainerWorker:
         self.status.ready = ready
         self._context.changed()
 
-    def unhealthy(self, kind: str, message: str) -> None:
+    def unhealthy(self, kind: str, outcome: Outcome) -> None:
         """ProbeListener."""
-        self._event("Warning", "Unhealthy", f"{kind} probe failed: {message}")
+        if outcome.warned:
+            self._event("Warning", "ProbeWarning", f"{kind} probe warning: {outcome.message}")
+        elif outcome.errored:
+            text = f"{kind} probe errored and resulted in unknown state: {outcome.message}"
+            self._event("Warning", "Unhealthy", text)
+        else:
+            self._event("Warning", "Unhealthy", f"{kind} probe failed: {outcome.message}")
 
     def condemn(self, kind: str, grace: float | None) -> None:
         """ProbeListener."""

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Iterable
-from typing import Any
 
 from lab.core.clock import parse_rfc3339
 from lab.kube.objects import KubeObject
 from lab.kube.resources import builtin
 from lab.kube.status import StatusError
 from lab.localkube.kubelet.addresses import network_name
+from lab.localkube.kubelet.beginning import first_statuses
 from lab.localkube.kubelet.container import ContainerWorker
 from lab.localkube.kubelet.context import Node, PodContext
 from lab.localkube.kubelet.podfields import MissingReference, PodPlace
@@ -30,8 +30,6 @@ EVICTION_GRACE = 1.0
 """Seconds that the processes of an evicted pod get, as upstream's."""
 RETRY_SECONDS = 1.0
 """Pause before a write is tried again that the API refused, as an admission policy may."""
-
-LOST = {"exitCode": 255, "reason": "Unknown", "message": "The kubelet was restarted."}
 
 
 class PodWorker:
@@ -51,12 +49,12 @@ class PodWorker:
         self._eviction = ""
         self._retry: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        spec, status = pod["spec"], pod.get("status") or {}
+        status = pod.get("status") or {}
         self._place = PodPlace("", node.address, node.cpu, node.memory)
-        policy = spec.get("restartPolicy", "Always")
+        inits, mains = first_statuses(pod)
         self._facts = PodFacts(
-            inits=[_initial(each, {}, policy) for each in spec.get("initContainers") or ()],
-            mains=[_initial(each, _named(status, each["name"]), policy) for each in spec["containers"]],
+            inits=inits,
+            mains=mains,
             host_ip=node.address,
             start_time=status.get("startTime") or node.now(),
         )
@@ -84,9 +82,13 @@ class PodWorker:
 
     def update(self, pod: KubeObject) -> None:
         """Take a newer object; a deletion mark stops the pod."""
-        self.context.pod = self._volumes.pod = pod
+        before, self.context.pod, self._volumes.pod = self.pod, pod, pod
         if pod["metadata"].get("deletionTimestamp"):
             self._request_stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
+        if any(pod["metadata"].get(key) != before["metadata"].get(key) for key in ("labels", "annotations")):
+            self.refresh()
+        if pod["spec"].get("readinessGates"):
+            self._changed()
 
     def vanish(self, grace: float = FORCED_GRACE, *, keep: bool = False) -> None:
         """Stop without a word to the API: the object is gone, or this kubelet goes and its files stay."""
@@ -115,10 +117,13 @@ class PodWorker:
 
     def _request_stop(self, grace: float) -> None:
         self._stop.set()
-        for worker in self.containers.values():
-            if not worker.status.restartable_init:
-                worker.request_stop(grace)
         self._grace = grace
+        self._ask_to_end(grace)
+
+    def _ask_to_end(self, grace: float) -> None:
+        """All containers at once; sidecars run their preStop hooks and wait for their turn."""
+        for worker in self.containers.values():
+            worker.request_stop(grace, in_turn=worker.status.restartable_init)
 
     async def run(self) -> None:
         """See the module's text."""
@@ -134,10 +139,11 @@ class PodWorker:
                 if living.done() and not living.cancelled() and living.exception():
                     log.error("pod %s", self.context.title, exc_info=living.exception())
                 if not self._stop.is_set():
-                    await self._stop_sidecars()
+                    await self._end_containers(self._own_grace)
                     self._changed()
             await self._stop.wait()
-            await self._terminate(living)
+            await end(living)
+            await self._end_containers(self._grace)
             await self._leave()
         finally:
             await end(living, self._retry, *self._tasks.values())
@@ -147,7 +153,10 @@ class PodWorker:
             await asyncio.to_thread(shutil.rmtree, self.context.directory, True)
 
     async def _live(self) -> None:
-        """Bring the pod up, and return when all its containers have ended for good."""
+        """Bring the pod up, and return when all its containers have ended for good.
+
+        They start in order, each when the one before was tried: with a postStart hook, when that is done.
+        """
         address = self._node.addresses.take(network_name(self.pod))
         self._place = PodPlace(address, self._node.address, self._node.cpu, self._node.memory)
         self._facts.pod_ip = address
@@ -162,7 +171,8 @@ class PodWorker:
         policy = spec.get("restartPolicy", "Always")
         for container, status in zip(spec["containers"], self._facts.mains, strict=True):
             worker = self._worker(container, status, policy, "containers")
-            self._tasks[worker.name] = asyncio.create_task(worker.run(), name=worker.name)
+            task = self._tasks[worker.name] = asyncio.create_task(worker.run(), name=worker.name)
+            await first_of(self._node.clock, None, task, worker.attempted.wait())
         names = [container["name"] for container in spec["containers"]]
         await asyncio.gather(*(asyncio.shield(self._tasks[name]) for name in names))
 
@@ -172,7 +182,7 @@ class PodWorker:
         )
         self.containers[worker.name] = worker
         if self._stop.is_set():
-            worker.request_stop(self._grace)
+            worker.request_stop(self._grace, in_turn=status.restartable_init)
         return worker
 
     async def _mount(self) -> None:
@@ -213,42 +223,34 @@ class PodWorker:
         age = (self._node.clock.now() - parse_rfc3339(self._facts.start_time)).total_seconds()
         return max(0.0, float(limit) - age)
 
+    @property
+    def _own_grace(self) -> float:
+        return float(self.pod["spec"].get("terminationGracePeriodSeconds", 30))
+
     async def _deadline_exceeded(self, living: asyncio.Task[None]) -> None:
         message = "Pod was active on the node longer than the specified deadline"
         self.context.event("Normal", "DeadlineExceeded", message)
+        await end(living)
+        await self._end_containers(self._own_grace)
         self._facts.phase, self._facts.reason, self._facts.message = "Failed", "DeadlineExceeded", message
         self._changed()
-        grace = float(self.pod["spec"].get("terminationGracePeriodSeconds", 30))
-        for worker in self.containers.values():
-            worker.request_stop(grace)
-        await end(living)
-        await self._ended(self.containers)
 
     async def _evict(self, living: asyncio.Task[None]) -> None:
         """The phase comes last: what counts pods makes a new one only when this one has ended."""
         self.context.event("Warning", "Evicted", self._eviction)
-        for worker in self.containers.values():
-            worker.request_stop(EVICTION_GRACE)
         await end(living)
-        await self._ended(self.containers)
+        await self._end_containers(EVICTION_GRACE)
         self._facts.phase, self._facts.reason, self._facts.message = "Failed", "Evicted", self._eviction
         self._changed()
         await asyncio.to_thread(shutil.rmtree, self.context.directory / "volumes", True)
 
-    async def _terminate(self, living: asyncio.Task[None] | None) -> None:
-        """Main containers together, then sidecars, the last started first."""
-        await end(living)
-        for worker in self.containers.values():
-            if not worker.status.restartable_init:
-                worker.request_stop(self._grace)
+    async def _end_containers(self, grace: float) -> None:
+        """Main containers together, then sidecars, the last started first, within one grace for all."""
+        self._ask_to_end(grace)
         await self._ended(n for n, w in self.containers.items() if not w.status.restartable_init)
-        await self._stop_sidecars()
-
-    async def _stop_sidecars(self) -> None:
         for name, worker in reversed(self.containers.items()):
-            if worker.status.restartable_init:
-                worker.request_stop(self._grace if self._stop.is_set() else 5.0)
-                await self._ended([name])
+            worker.take_turn()
+            await self._ended([name])
 
     async def _ended(self, names: Iterable[str]) -> None:
         tasks = [self._tasks[name] for name in names if name in self._tasks]
@@ -327,30 +329,3 @@ class PodWorker:
 def _init_policy(policy: str) -> str:
     """Init containers run to success: Always means OnFailure for them."""
     return "OnFailure" if policy == "Always" else policy
-
-
-def _named(status: dict[str, Any], name: str) -> dict[str, Any]:
-    return next((each for each in status.get("containerStatuses") or () if each["name"] == name), {})
-
-
-def _initial(spec: KubeObject, before: dict[str, Any], policy: str) -> ContainerStatus:
-    """A container's status at the start: fresh, or going on after a kubelet that ended."""
-    status = ContainerStatus(
-        spec["name"], spec["image"], restartable_init=spec.get("restartPolicy") == "Always"
-    )
-    state = before.get("state") or {}
-    status.restart_count = int(before.get("restartCount") or 0)
-    status.last_state = before.get("lastState") or {}
-    if "running" in state:
-        started = state["running"].get("startedAt")
-        lost = {"terminated": {**LOST, "startedAt": started, "finishedAt": started}}
-        if policy == "Never":
-            status.state = lost
-        else:
-            status.last_state = lost
-            status.restart_count += 1
-    elif "terminated" in state:
-        status.state = state
-    elif not before:
-        status.state = {"waiting": {"reason": "ContainerCreating"}}
-    return status

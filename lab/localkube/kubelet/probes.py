@@ -29,8 +29,8 @@ class ProbeListener(Protocol):
     def set_ready(self, ready: bool) -> None:
         """The readiness probe crossed a threshold, or there is none."""
 
-    def unhealthy(self, kind: str, message: str) -> None:
-        """A probe failed once; `kind` is Startup, Readiness or Liveness."""
+    def unhealthy(self, kind: str, outcome: Outcome) -> None:
+        """A probe failed once, or warned; `kind` is Startup, Readiness or Liveness."""
 
     def condemn(self, kind: str, grace: float | None) -> None:
         """The container is to be killed; `grace` is the probe's own, in seconds."""
@@ -61,11 +61,15 @@ class Timing:
         )
 
 
-async def run_probes(target: Target, listener: ProbeListener, clock: Clock) -> None:
-    """Probe a running container until cancelled."""
+async def run_probes(
+    target: Target, listener: ProbeListener, clock: Clock, ending: Callable[[], bool] = lambda: False
+) -> None:
+    """Probe a running container until cancelled. Once it is `ending`, liveness and startup do not matter."""
     spec = target.container
     began = clock.monotonic()
-    if "startupProbe" in spec and not await _startup(spec["startupProbe"], target, listener, clock, began):
+    if "startupProbe" in spec and not await _startup(
+        spec["startupProbe"], target, listener, clock, began, ending
+    ):
         return
     listener.set_started()
     loops = []
@@ -74,7 +78,7 @@ async def run_probes(target: Target, listener: ProbeListener, clock: Clock) -> N
     else:
         listener.set_ready(True)
     if "livenessProbe" in spec:
-        loops.append(_liveness(spec["livenessProbe"], target, listener, clock, began))
+        loops.append(_liveness(spec["livenessProbe"], target, listener, clock, began, ending))
     async with asyncio.TaskGroup() as group:
         for loop in loops:
             group.create_task(loop)
@@ -87,8 +91,8 @@ async def _wait_delay(timing: Timing, clock: Clock, began: float) -> None:
 
 
 async def _first_success(
-    spec: dict[str, Any], target: Target, clock: Clock, began: float, failed: Callable[[str], bool]
-) -> bool:
+    spec: dict[str, Any], target: Target, clock: Clock, began: float, failed: Callable[[Outcome], bool]
+) -> Outcome:
     """Ask until it succeeds; `failed` hears why not, once a period, and says whether to give up.
 
     A command costs a process, so after the first period it is run once a period.
@@ -100,11 +104,11 @@ async def _first_success(
     while True:
         outcome = await check(spec, target, timing.timeout)
         if outcome.ok:
-            return True
+            return outcome
         now = clock.monotonic()
         if now >= due:
-            if failed(outcome.message):
-                return False
+            if failed(outcome):
+                return outcome
             due = now + timing.period
         if now >= first:
             pause = timing.period if "exec" in spec else pause * GROWTH
@@ -112,39 +116,47 @@ async def _first_success(
 
 
 async def _startup(
-    spec: dict[str, Any], target: Target, listener: ProbeListener, clock: Clock, began: float
+    spec: dict[str, Any],
+    target: Target,
+    listener: ProbeListener,
+    clock: Clock,
+    began: float,
+    ending: Callable[[], bool],
 ) -> bool:
     timing = Timing.of(spec)
     failures = 0
 
-    def failed(why: str) -> bool:
+    def failed(outcome: Outcome) -> bool:
         nonlocal failures
+        if ending():
+            return True
         failures += 1
-        listener.unhealthy("Startup", why)
+        listener.unhealthy("Startup", outcome)
         return failures >= timing.failures
 
-    if await _first_success(spec, target, clock, began, failed):
-        return True
-    listener.condemn("startup", timing.grace)
-    return False
+    outcome = await _first_success(spec, target, clock, began, failed)
+    if outcome.warned:
+        listener.unhealthy("Startup", outcome)
+    if not outcome.ok and not ending():
+        listener.condemn("startup", timing.grace)
+    return outcome.ok
 
 
 async def _readiness(
     spec: dict[str, Any], target: Target, listener: ProbeListener, clock: Clock, began: float
 ) -> None:
-    def failed(why: str) -> bool:
-        listener.unhealthy("Readiness", why)
+    def failed(outcome: Outcome) -> bool:
+        listener.unhealthy("Readiness", outcome)
         return False
 
     timing = Timing.of(spec)
-    await _first_success(spec, target, clock, began, failed)
-    outcome = Outcome(True)
+    outcome = await _first_success(spec, target, clock, began, failed)
     successes = failures = 0
     ready = False
     while True:
         successes, failures = _count(outcome, successes, failures)
-        if not outcome.ok:
-            listener.unhealthy("Readiness", outcome.message)
+        if not outcome.ok or outcome.warned:
+            listener.unhealthy("Readiness", outcome)
         if not ready and successes >= timing.successes:
             ready = True
             listener.set_ready(True)
@@ -156,16 +168,23 @@ async def _readiness(
 
 
 async def _liveness(
-    spec: dict[str, Any], target: Target, listener: ProbeListener, clock: Clock, began: float
+    spec: dict[str, Any],
+    target: Target,
+    listener: ProbeListener,
+    clock: Clock,
+    began: float,
+    ending: Callable[[], bool],
 ) -> None:
     timing = Timing.of(spec)
     await _wait_delay(timing, clock, began)
     failures = 0
     while True:
         outcome = await check(spec, target, timing.timeout)
+        if ending():
+            return
         _, failures = _count(outcome, 0, failures)
-        if not outcome.ok:
-            listener.unhealthy("Liveness", outcome.message)
+        if not outcome.ok or outcome.warned:
+            listener.unhealthy("Liveness", outcome)
         if failures >= timing.failures:
             listener.condemn("liveness", timing.grace)
             return

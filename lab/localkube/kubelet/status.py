@@ -134,7 +134,8 @@ def _conditions(pod: KubeObject, facts: PodFacts, phase: str, now: str) -> list[
         *(each.name for each in facts.inits if each.restartable_init and not each.ready),
         *(each.name for each in facts.mains if not each.ready),
     ]
-    uninitialized = [each.name for each in facts.inits if not each.init_done]
+    begun = any(main.running or main.terminated or main.last_state for main in facts.mains)
+    uninitialized = [each.name for each in facts.inits if not each.init_done and not begun]
     containers_ready = _containers_ready(phase, unready)
     wanted = {
         "PodReadyToStartContainers": _condition(facts.network_ready),
@@ -145,10 +146,9 @@ def _conditions(pod: KubeObject, facts: PodFacts, phase: str, now: str) -> list[
     }
     if containers_ready["status"] == "True":
         gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()]
-        shut = [gate for gate in gates if old.get(gate, {}).get("status") != "True"]
+        shut = [_shut(gate, old.get(gate)) for gate in gates if old.get(gate, {}).get("status") != "True"]
         if shut:
-            text = f'the status of pod readiness gate "{shut[0]}" is not "True", but False'
-            wanted["Ready"] = _condition(False, "ReadinessGatesNotReady", text)
+            wanted["Ready"] = _condition(False, "ReadinessGatesNotReady", ", ".join(shut))
     result = []
     for kind in CONDITIONS:
         before = old.pop(kind, {})
@@ -157,6 +157,12 @@ def _conditions(pod: KubeObject, facts: PodFacts, phase: str, now: str) -> list[
         condition["lastTransitionTime"] = before.get("lastTransitionTime") or now if same else now
         result.append(condition)
     return [*result, *old.values()]
+
+
+def _shut(gate: str, condition: dict[str, Any] | None) -> str:
+    if condition is None:
+        return f'corresponding condition of pod readiness gate "{gate}" does not exist.'
+    return f'the status of pod readiness gate "{gate}" is not "True", but {condition.get("status")}'
 
 
 def _condition(true: bool, reason: str = "", message: str = "") -> dict[str, Any]:
