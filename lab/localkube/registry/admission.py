@@ -11,6 +11,7 @@ from lab.kube.resources import Resource, builtin
 from lab.kube.status import forbidden
 from lab.localkube.registry.core import Core
 from lab.localkube.registry.defaults.pods import (
+    default_by_admission,
     default_tolerations,
     mount_service_account,
     quality_of_service,
@@ -34,6 +35,7 @@ def admit(core: Core, resource: Resource, obj: KubeObject) -> None:
         _ingress_class(core, obj)
     if resource.key != PODS.key:
         return
+    default_by_admission(obj["spec"])
     default_tolerations(obj["spec"], core.toleration_seconds)
     _priority(core, obj)
     _service_account(core, obj)
@@ -48,6 +50,7 @@ def admit(core: Core, resource: Resource, obj: KubeObject) -> None:
 def admit_update(core: Core, resource: Resource, obj: KubeObject) -> None:
     """Complete a changed object as admission does, in place."""
     if resource.key == PODS.key:
+        default_by_admission(obj["spec"])
         default_tolerations(obj["spec"], core.toleration_seconds)
 
 

@@ -85,6 +85,7 @@ class Writer:
         metadata["creationTimestamp"] = self._core.timestamp()
         strategy.begin(resource, new)
         _complete(resource, new)
+        self._tracker.own_new(resource, new, options, managers)  # what admission adds is nobody's
         admit(self._core, resource, new)
         if resource.key == "jobs.batch":
             select_own_pods(new)
@@ -96,7 +97,6 @@ class Writer:
             raise already_exists(resource.plural, resource.group, metadata["name"])
         if resource.key == SERVICES.key:
             self._core.addresses.assign(new)
-        self._tracker.own_new(resource, new, options, managers)
         return self._core.save(resource, new, dry_run=options.dry_run)
 
     def update(

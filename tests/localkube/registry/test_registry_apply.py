@@ -202,3 +202,12 @@ def test_apply_is_refused(registry, obj, manager, code, message) -> None:
     with pytest.raises(StatusError, match=message) as caught:
         apply(registry, obj, manager)
     assert caught.value.code == code
+
+
+def test_what_admission_adds_is_nobodys(registry) -> None:
+    made = registry.create(PODS, "default", pod("web"), WriteOptions(field_manager="kubectl-create"))
+    assert made["spec"]["volumes"]
+    assert made["spec"]["tolerations"]
+    fields = owned(made, "kubectl-create")["fieldsV1"]["f:spec"]
+    assert "f:containers" in fields
+    assert not {"f:volumes", "f:tolerations", "f:serviceAccountName"} & fields.keys()

@@ -35,14 +35,10 @@ def default_pod_spec(spec: KubeObject) -> None:
 
 
 def default_pod(obj: KubeObject) -> None:
-    """Fill what a pod leaves out, in place, admission's part too."""
+    """Fill what a pod leaves out, in place."""
     spec = obj.setdefault("spec", {})
     default_pod_spec(spec)
     spec.setdefault("enableServiceLinks", True)
-    if not spec.get("serviceAccountName"):
-        spec["serviceAccountName"] = spec["serviceAccount"] = "default"
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    spec.setdefault("priority", 0)
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         resources = container.get("resources") or {}
         limits = resources.get("limits")
@@ -99,6 +95,14 @@ def quality_of_service(spec: KubeObject) -> str:
 def _compute(resources: KubeObject | None) -> dict[str, Any]:
     amounts = {name: parse_quantity(amount) for name, amount in (resources or {}).items()}
     return {name: amount for name, amount in amounts.items() if name in ("cpu", "memory") and amount}
+
+
+def default_by_admission(spec: KubeObject) -> None:
+    """Fill what admission fills in and the types do not, in place."""
+    if not spec.get("serviceAccountName"):
+        spec["serviceAccountName"] = spec["serviceAccount"] = "default"
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    spec.setdefault("priority", 0)
 
 
 def default_tolerations(spec: KubeObject, seconds: int) -> None:
