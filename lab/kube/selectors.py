@@ -99,9 +99,10 @@ class _Tokens:
         self.at += 1
         return token
 
-    def fail(self, expected: str) -> SelectorError:
+    def fail(self, expected: str, comma: str = ",") -> SelectorError:
+        """What stands where something else should; upstream's sentences differ in a comma."""
         found = self.items[self.at - 1] if 0 < self.at <= len(self.items) else ""
-        return SelectorError(f"unable to parse requirement: found '{found}', expected: {expected}")
+        return SelectorError(f"unable to parse requirement: found '{found}'{comma} expected: {expected}")
 
 
 _SYMBOLS = frozenset({"", "==", "!=", "=", "!", ">", "<", "(", ")", ","})
@@ -131,7 +132,7 @@ def _value(value: str, key: str) -> str:
 
 def _value_set(tokens: _Tokens, key: str) -> frozenset[str]:
     if tokens.take() != "(":
-        raise tokens.fail("'('")
+        raise tokens.fail("'('", comma="")
     values: list[str] = []
     while True:
         token = tokens.peek()

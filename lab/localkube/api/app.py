@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from lab.core.clock import Clock
@@ -105,11 +106,13 @@ class Api:
     def _document(self, request: web.Request, info: RequestInfo, user: User) -> web.StreamResponse:
         path = "/" + request.path.strip("/")
         if path.startswith(_HEALTH):
-            return self._health(path)
+            return self._health(path, verbose="verbose" in request.query)
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         if path == "/version":
-            return respond(version())
+            return web.Response(
+                body=orjson.dumps(version(), option=orjson.OPT_INDENT_2), content_type="application/json"
+            )
         if path.startswith("/openapi/"):
             return self._openapi_answer(request, path)
         if path == "/":
@@ -156,9 +159,18 @@ class Api:
             return web.Response(body=body, content_type=JSON, headers=headers)
         raise path_not_found()
 
-    def _health(self, path: str) -> web.Response:
-        if path.startswith("/readyz") and not self._ready():
-            return web.Response(status=500, text="[-]ready failed: still starting\nreadyz check failed\n")
+    def _health(self, path: str, *, verbose: bool) -> web.Response:
+        kind, _, single = path[1:].partition("/")
+        checks = {"ping": True, "etcd": True} | ({"ready": self._ready()} if kind == "readyz" else {})
+        if single:
+            if single not in checks:
+                return _page_not_found()
+            checks = {single: checks[single]}
+        lines = [f"[+]{name} ok" if ok else f"[-]{name} failed: still starting" for name, ok in checks.items()]
+        if not all(checks.values()):
+            return web.Response(status=500, text="\n".join([*lines, f"{kind} check failed", ""]))
+        if verbose and not single:
+            return web.Response(text="\n".join([*lines, f"{kind} check passed", ""]))
         return web.Response(text="ok")
 
     def _root_paths(self) -> list[str]:
@@ -200,6 +212,12 @@ def _single_name(field_selector: str) -> str:
         if key == "metadata.name" and equals:
             return value
     return ""
+
+
+def _page_not_found() -> web.Response:
+    """What a path gets that no part of the API serves, such as one below an absent group."""
+    headers = {"X-Content-Type-Options": "nosniff"}
+    return web.Response(status=404, text="404 page not found\n", headers=headers)
 
 
 def _failure(error: StatusError) -> web.Response:

@@ -69,7 +69,11 @@ class CronJobController(Controller):
         active = []
         for job in sorted(self._jobs(cron), key=name_of):
             if not finished_at(job):
-                active.append(_reference(job))
+                if name_of(job) in known or _scheduled(job):
+                    active.append(_reference(job))
+                    continue
+                message = f"Saw a job that the controller did not create or forgot: {name_of(job)}"
+                self.events.event(cron, "Warning", "UnexpectedJob", message)
                 continue
             if name_of(job) in known:
                 how = "Complete" if condition_true(job["status"], "Complete") else "Failed"
@@ -127,7 +131,7 @@ class CronJobController(Controller):
 
     def _start(self, cron: KubeObject, due: datetime, now: datetime) -> None:
         policy = cron["spec"].get("concurrencyPolicy") or "Allow"
-        running = [job for job in self._jobs(cron) if not finished_at(job)]
+        running = [job for job in self._jobs(cron) if not finished_at(job) and _scheduled(job)]
         if running and policy == "Forbid":
             message = "Not starting job because prior execution is running and concurrency policy is Forbid"
             self.events.event(cron, "Normal", "JobAlreadyActive", message)
@@ -171,6 +175,11 @@ class CronJobController(Controller):
 def _zone(cron: KubeObject) -> tzinfo:
     name = cron["spec"].get("timeZone")
     return ZoneInfo(name) if name else UTC
+
+
+def _scheduled(job: KubeObject) -> bool:
+    """Did the schedule make it, and not somebody by hand?"""
+    return SCHEDULED_AT in (job["metadata"].get("annotations") or {})
 
 
 def _reference(job: KubeObject) -> KubeObject:

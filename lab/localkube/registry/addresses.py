@@ -47,8 +47,8 @@ class AddressBook:
     def assign(self, service: KubeObject, old: KubeObject | None = None) -> None:
         """Write addresses and node ports into a service's spec, in place, without claiming them.
 
-        An update keeps what the old service has. Raises StatusError 422 for an address that is out of
-        range or taken, 500 when none is left.
+        An update keeps what the old service has. Raises StatusError 422 for an address or a node port
+        that is out of range or taken, 500 when no address is left.
         """
         spec = service["spec"]
         if spec.get("type") == "ExternalName":
@@ -65,7 +65,7 @@ class AddressBook:
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
         if spec.get("type") in _NODE_PORT_TYPES:
-            self._assign_ports(spec, before)
+            self._assign_ports(service, before)
             return
         for field in ("externalTrafficPolicy", "allocateLoadBalancerNodePorts", "healthCheckNodePort"):
             spec.pop(field, None)
@@ -92,7 +92,9 @@ class AddressBook:
         name = service["metadata"].get("name", "")
         raise invalid("Service", "", name, [("spec.clusterIPs", "FieldValueInvalid", message)])
 
-    def _assign_ports(self, spec: KubeObject, before: KubeObject) -> None:
+    def _assign_ports(self, service: KubeObject, before: KubeObject) -> None:
+        spec = service["spec"]
+        self._check_ports(service, {port.get("nodePort") for port in before.get("ports") or ()})
         kept = {
             (port.get("port"), port.get("protocol")): port.get("nodePort")
             for port in before.get("ports") or ()
@@ -103,3 +105,19 @@ class AddressBook:
                 mine = kept.get((port.get("port"), port.get("protocol")))
                 port["nodePort"] = mine or next((p for p in _NODE_PORTS if p not in taken), 0)
                 taken.add(port["nodePort"])
+
+    def _check_ports(self, service: KubeObject, mine: set[int | None]) -> None:
+        """Refuse node ports that are asked for and not to be had."""
+        for index, port in enumerate(service["spec"].get("ports") or ()):
+            wanted = port.get("nodePort")
+            if not wanted or wanted in mine:
+                continue
+            why = "provided port is already allocated"
+            if wanted not in _NODE_PORTS:
+                ends = f"{_NODE_PORTS[0]}-{_NODE_PORTS[-1]}"
+                why = f"provided port is not in the valid range. The range of valid ports is {ends}"
+            elif wanted not in self._ports:
+                continue
+            message, name = f"Invalid value: {wanted}: {why}", service["metadata"].get("name", "")
+            field = f"spec.ports[{index}].nodePort"
+            raise invalid("Service", "", name, [(field, "FieldValueInvalid", message)])

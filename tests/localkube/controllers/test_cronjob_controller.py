@@ -113,3 +113,19 @@ async def test_suspended_starts_nothing(timed: tuple[Cluster, ManualClock]) -> N
     cronjob(cluster, suspend=True)
     await clock.advance(cluster, 130, step=10)
     assert cluster.list("Job") == []
+
+
+async def test_a_job_that_somebody_made_by_hand_is_not_its_own(timed: tuple[Cluster, ManualClock]) -> None:
+    cluster, clock = timed
+    cronjob(cluster, concurrencyPolicy="Forbid")
+    owner = cluster.get("CronJob", "tick")["metadata"]
+    reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "tick", "uid": owner["uid"]}
+    cluster.create(
+        *("Job", "by-hand"),
+        metadata={"ownerReferences": [reference | {"controller": True}]},
+        spec={"template": template("tick", restartPolicy="Never")},
+    )
+    await clock.advance(cluster, 70, step=5)
+    [mine] = cluster.get("CronJob", "tick")["status"]["active"]
+    assert mine["name"] != "by-hand"
+    assert "UnexpectedJob" in cluster.reasons("tick")

@@ -287,6 +287,7 @@ def test_a_job_selects_its_own_pods(registry) -> None:
     assert made["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
     labels = made["spec"]["template"]["metadata"]["labels"]
     assert labels["batch.kubernetes.io/job-name"] == labels["job-name"] == "once"
+    assert made["metadata"]["labels"] == labels
     assert made["spec"]["backoffLimit"] == 6
 
 

@@ -10,11 +10,10 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from lab.kube.objects import KubeObject
 from lab.kube.resources import STANDARD_VERBS, Resource
-from lab.kube.schema import OBJECT_META, REFERENCE, Schema
+from lab.kube.schema import REFERENCE, Schema, definitions
 from lab.localkube.registry.custom.structure import (
     inner_schemas,
     lacks_defaults,
@@ -24,6 +23,8 @@ from lab.localkube.registry.custom.structure import (
 from lab.localkube.registry.decoding import thaw
 
 _VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?\Z")
+_PLAIN = "io.k8s.api.core.v1.ConfigMap"
+"""A kind whose description of apiVersion, kind and metadata is everybody's."""
 _STABILITY = {None: 2, "beta": 1, "alpha": 0}
 
 
@@ -156,14 +157,14 @@ def _deprecation(version: KubeObject, what: str) -> str:
 
 def published_schema(schema: Schema, group: str, version: str, kind: str) -> Schema:
     """The schema as OpenAPI documents and field ownership have it: with what every object has."""
-    given = dict(schema.get("properties") or {})
-    text: dict[str, Any] = {"type": "string"}
-    common = {"apiVersion": text, "kind": text, "metadata": {"allOf": [{"$ref": REFERENCE + OBJECT_META}]}}
+    common = definitions()[_PLAIN]["properties"]
     return {
         **schema,
         "type": "object",
-        "properties": {**given, **{name: given.get(name, text) for name in ("apiVersion", "kind")}}
-        | {"metadata": common["metadata"]},
+        "properties": {
+            **(schema.get("properties") or {}),
+            **{name: common[name] for name in ("apiVersion", "kind", "metadata")},
+        },
         "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": kind}],
     }
 

@@ -106,7 +106,10 @@ def default_job(obj: KubeObject) -> None:
 
 
 def select_own_pods(obj: KubeObject) -> None:
-    """Give a new Job the selector and template labels that its uid makes unique; needs name and uid."""
+    """Give a new Job the selector and template labels that its uid makes unique; needs name and uid.
+
+    A Job without labels gets its template's, as upstream shows it.
+    """
     spec, metadata = obj["spec"], obj["metadata"]
     if spec.get("manualSelector"):
         return
@@ -114,6 +117,8 @@ def select_own_pods(obj: KubeObject) -> None:
     labels = spec["template"]["metadata"].setdefault("labels", {})
     labels[_LEGACY_CONTROLLER_UID] = labels[CONTROLLER_UID] = metadata["uid"]
     labels[_LEGACY_JOB_NAME] = labels[JOB_NAME] = metadata["name"]
+    if not metadata.get("labels"):
+        metadata["labels"] = dict(labels)
 
 
 def default_cronjob(obj: KubeObject) -> None:
