@@ -10,20 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from lab.kube.objects import KubeObject
 from lab.kube.schema import Schema
 from lab.kube.status import StatusError
-from lab.localkube.registry.ownership import (
-    Manager,
+from lab.localkube.registry.leaves import (
     Path,
-    fields_of,
     has_keys,
     is_atomic,
     item_element,
     item_schema,
     member_schema,
-    read_managers,
 )
+from lab.localkube.registry.ownership import Manager, created_fields, fields_of, read_managers
 
 _METADATA: Path = ("f:metadata",)
 """Always there, whoever owns anything in it."""
@@ -52,25 +52,34 @@ def apply_intent(
         else:
             others.append(manager)
     wanted = fields_of(intent, schema, author.subresource)
-    present = fields_of(live, schema, author.subresource)
-    contested = {path for path, value in wanted.items() if path in present and present[path] != value}
-    conflicts = [(manager, path) for manager in others for path in sorted(manager.paths & contested)]
-    if conflicts and not force:
-        raise _conflict(conflicts)
-    others = [replace(manager, paths=manager.paths - contested) for manager in others]
     merged = _merge(live, intent, schema)
     kept = frozenset().union(*(manager.paths for manager in others)) if others else frozenset[Path]()
     _prune(merged, schema, last, frozenset(wanted), kept)
+    before = fields_of(live, schema, author.subresource, containers=True)
+    after = fields_of(merged, schema, author.subresource, containers=True)
+    contested = {path for path, value in after.items() if path not in before or before[path] != value}
+    conflicts = [
+        (manager, path) for manager in others for path in sorted(manager.paths & contested, key=_rank)
+    ]
+    if conflicts and not force:
+        raise _conflict(conflicts)
+    gone = contested | (before.keys() - after.keys())
+    others = [replace(manager, paths=manager.paths - gone) for manager in others]
     owned = frozenset(wanted)
     author = replace(author, paths=owned, time=last_time if owned == last else author.time)
     return Applied(merged, [*others, author])
+
+
+def _rank(path: Path) -> list[tuple[bool, str]]:
+    """What ends at a level comes before what goes deeper."""
+    return [*((True, element) for element in path[:-1]), (False, path[-1])]
 
 
 def _before_first_apply(live: KubeObject, schema: Schema, author: Manager) -> list[Manager]:
     """An object that nobody tracked belongs to those who wrote it before."""
     if not live.get("spec") and not live["metadata"].get("uid"):
         return []
-    paths = frozenset(fields_of(live, schema, author.subresource))
+    paths = created_fields(live, schema, author.subresource)
     return [Manager("before-first-apply", "Update", author.api_version, author.subresource, "", paths)]
 
 
@@ -82,7 +91,8 @@ def readable(path: Path) -> str:
         if kind == "f:":
             text += f".{rest}"
         elif kind == "k:":
-            text += f"[{rest[1:-1].replace(chr(34), '', 1).replace(chr(34) + ':', '=', 1)}]"
+            keys = (f"{key}={orjson.dumps(value).decode()}" for key, value in orjson.loads(rest).items())
+            text += f"[{','.join(keys)}]"
         else:
             text += f"[={rest}]"
     return text
@@ -96,7 +106,7 @@ def _conflict(conflicts: list[tuple[Manager, Path]]) -> StatusError:
         by_manager[manager.described()].append(readable(path))
     parts = []
     for name, fields in sorted(by_manager.items()):
-        if len(fields) == 1:
+        if len(conflicts) == 1:
             parts.append(f"conflict with {name}: {fields[0]}")
         else:
             parts.append(f"conflicts with {name}:\n" + "\n".join(f"- {field}" for field in fields))
@@ -122,24 +132,53 @@ def _merge_items(live: list[Any], intent: list[Any], schema: Schema) -> list[Any
     inner = item_schema(schema)
     have = {item_element(item, schema): item for item in live}
     want = {item_element(item, schema): item for item in intent}
-    merged = {key: _merge(have[key], item, inner) if key in have else item for key, item in want.items()}
-    if have.keys() <= want.keys():
-        return [*merged.values()]
-    order = [*have, *(key for key in want if key not in have)]
-    return [merged.get(key, have.get(key)) for key in order]
+    merged = have | {
+        key: _merge(have[key], item, inner) if key in have else item for key, item in want.items()
+    }
+    return [merged[key] for key in _woven([*have], [*want])]
 
 
-def _prefixes(paths: Iterable[Path]) -> set[Path]:
-    return {path[:length] for path in paths for length in range(1, len(path) + 1)}
+def _woven(have: list[str], want: list[str]) -> list[str]:
+    """The order of a merged list: the intent's, with what only the live one has where it stands there."""
+    kept, wanted, done = set(have), set(want), set[str]()
+    shared = [key for key in want if key in kept]
+    order: list[str] = []
+    left = right = 0
+    while left < len(have) or right < len(want):
+        mine = have[left] if left < len(have) else None
+        both = mine is not None and right < len(want)
+        upcoming = next((key for key in shared if key not in done), None)
+        if mine in wanted and (mine in done or (both and mine != want[right] and mine != upcoming)):
+            left += 1  # its turn is over, or comes when the intent says
+        elif mine is not None and mine not in wanted:
+            order.append(mine)
+            left += 1
+        elif right < len(want):
+            order.append(want[right])
+            done.add(want[right])
+            right += 1
+        else:
+            left += 1
+    return order
+
+
+def _with_parents(paths: Iterable[Path]) -> set[Path]:
+    """Paths and the fields above them. An item of a list is there only when it is owned itself."""
+    return {
+        path[:length]
+        for path in paths
+        for length in range(1, len(path) + 1)
+        if length == len(path) or path[length - 1].startswith("f:")
+    }
 
 
 def _prune(
     merged: KubeObject, schema: Schema, last: frozenset[Path], wanted: frozenset[Path], kept: frozenset[Path]
 ) -> None:
     """Remove what the manager owned, no longer declares, and nobody else owns; in place."""
-    held = _prefixes(kept) | {_METADATA}
+    held = _with_parents(kept) | {_METADATA}
     dropped: list[Path] = []
-    for path in sorted(_prefixes(last) - _prefixes(wanted), key=len):
+    for path in sorted(_with_parents(last) - _with_parents(wanted), key=len):
         if path not in held and not any(path[: len(gone)] == gone for gone in dropped):
             _remove(merged, path, schema)
             dropped.append(path)

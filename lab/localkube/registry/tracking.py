@@ -15,7 +15,7 @@ from lab.localkube.protocols import WriteOptions
 from lab.localkube.registry.core import Core
 from lab.localkube.registry.ownership import (
     Manager,
-    fields_of,
+    created_fields,
     read_managers,
     track_update,
     write_managers,
@@ -48,7 +48,7 @@ class Tracker:
         schema = schema_of(resource)
         if managers is None and options.field_manager and schema is not None:
             author = self.author(resource, options.field_manager, "Update")
-            managers = [replace(author, paths=frozenset(fields_of(new, schema, "")))]
+            managers = [replace(author, paths=created_fields(new, schema, ""))]
         write_managers(new["metadata"], managers or ())
 
     def own_changes(
