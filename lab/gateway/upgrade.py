@@ -1,4 +1,4 @@
-"""Streams into pods (exec, attach, port-forward) over WebSocket, in live mode only."""
+"""Streams into pods (exec, attach, port-forward), in live mode only, over WebSocket or SPDY."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from lab.gateway.exchange import Answer
+from lab.gateway.rawupgrade import open_raw_upgrade
 from lab.gateway.target import Target
 from lab.gateway.upstream import Upstream, decode_object
 from lab.kube.status import StatusError, bad_request, service_unavailable
 
 _MAX_MESSAGE = 4 * 1024 * 1024
 _CLOSE_SECONDS = 2.0
+_BROKEN = int(aiohttp.WSCloseCode.INTERNAL_ERROR)
+"""What one side is told when the other has gone without a word."""
 
 
 def wants_upgrade(request: web.BaseRequest) -> bool:
@@ -27,10 +30,13 @@ async def open_upgrade(
 ) -> Answer:
     """Open the upstream side; the answer takes the client's connection over.
 
-    Raises StatusError: 400 for a protocol other than WebSocket, or what upstream answered instead.
+    Raises StatusError: 400 for another protocol, or what upstream answered instead.
     """
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise bad_request("the gateway streams over WebSocket only (KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)")
+    wanted = request.headers.get("Upgrade", "").lower()
+    if wanted == "spdy/3.1":
+        return await open_raw_upgrade(upstream, request, target, headers)
+    if wanted != "websocket":
+        raise bad_request("the gateway streams over WebSocket and SPDY/3.1 only")
     asked = request.headers.get("Sec-WebSocket-Protocol", "")
     protocols = tuple(p.strip() for p in asked.split(",") if p.strip())
     try:
@@ -61,32 +67,38 @@ async def _join(request: web.BaseRequest, upstream: aiohttp.ClientWebSocketRespo
     client = web.WebSocketResponse(
         protocols=protocols, max_msg_size=_MAX_MESSAGE, timeout=_CLOSE_SECONDS, autoping=True
     )
-    pumps: set[asyncio.Future[None]] = set()
+    code = _BROKEN
+    pumps: list[asyncio.Task[int]] = []
     try:
         await client.prepare(request)
-        pumps |= {
-            asyncio.ensure_future(_pump(client, upstream)),
-            asyncio.ensure_future(_pump(upstream, client)),
-        }
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        pumps = [
+            asyncio.create_task(_pump(client, upstream)),
+            asyncio.create_task(_pump(upstream, client)),
+        ]
+        done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        code = max((pump.result() for pump in done if not pump.exception()), default=_BROKEN)
     finally:
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
-        await upstream.close(code=upstream.close_code or 1000)
+        await upstream.close(code=code)
         if client.prepared:
-            await client.close(code=upstream.close_code or 1000)
+            await client.close(code=code)
     return client
 
 
 _Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 
-async def _pump(source: _Socket, sink: _Socket) -> None:
-    async for message in source:
+async def _pump(source: _Socket, sink: _Socket) -> int:
+    """Pass messages on; the code with which the source closes."""
+    while True:
+        message = await source.receive()
         if message.type is aiohttp.WSMsgType.BINARY:
             await sink.send_bytes(message.data)
         elif message.type is aiohttp.WSMsgType.TEXT:
             await sink.send_str(message.data)
+        elif message.type is aiohttp.WSMsgType.CLOSE:
+            return int(message.data) or aiohttp.WSCloseCode.OK
         else:
-            return
+            return _BROKEN

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,9 +107,11 @@ async def furnish(kube: KubeClient) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running_stage(root: Path, **settings: Any) -> AsyncIterator[Stage]:
-    """A cluster and a gateway before it. settings: of the gateway, besides its folders."""
-    with any_cluster.cluster(root) as admin:
+async def running_stage(
+    root: Path, source: Callable[[Path], Any] = any_cluster.cluster, **settings: Any
+) -> AsyncIterator[Stage]:
+    """A cluster from `source` and a gateway before it. settings: of the gateway, besides its folders."""
+    with source(root) as admin:
         async with KubeClient(load_kubeconfig(admin)) as kube:
             token = await furnish(kube)
             connection = replace(load_kubeconfig(admin), token=token, client_certificate=None)

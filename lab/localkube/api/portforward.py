@@ -1,8 +1,8 @@
 """Forwarding ports into a pod, in the three forms that clients speak.
 
 SPDY, or SPDY inside a WebSocket (kubectl from 1.31 on): each connection is a pair of streams, error and data,
-with the same request id. Channels of a WebSocket (the Python client): 2i carries the data of the i-th port and
-2i+1 its errors; the first message on each is the port as two bytes, little end first.
+with the same request id. Channels of a WebSocket (the Python client): 2i carries the data of the i-th port
+and 2i+1 its errors; the first message on each is the port as two bytes, little end first.
 Source: kubelet pkg/cri/streaming/portforward.
 """
 
@@ -41,7 +41,7 @@ class Place:
         """Connect to one of its ports. Raises OSError, in a kubelet's words."""
         try:
             if not self.present():
-                raise OSError(f"failed to find sandbox of pod {self.pod}: not found")
+                raise OSError(f'failed to find sandbox "{self.pod}" in store: not found')
             return await asyncio.open_connection(self.address, port, limit=_CHUNK)
         except OSError as error:
             why = str(error)

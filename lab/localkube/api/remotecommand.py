@@ -22,7 +22,7 @@ from aiohttp import WSMsgType, web
 from lab.kube.objects import KubeObject
 from lab.kube.takeover import RawConnection, taken
 from lab.localkube.api.spdyconnection import Inbox, SpdyConnection, Stream
-from lab.localkube.api.upgrading import is_websocket, open_spdy, open_websocket
+from lab.localkube.api.upgrading import FAREWELL_SECONDS, is_websocket, open_spdy, open_websocket
 from lab.localkube.protocols import Streams
 
 SPDY_PROTOCOLS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")
@@ -35,8 +35,6 @@ WEBSOCKET_PROTOCOLS = (
 )
 CREATION_SECONDS = 30.0
 """How long a client may take to open its streams."""
-FAREWELL_SECONDS = 5.0
-"""How long to wait for the client to close, once it has been told all."""
 _LONGEST_SIZE = 256
 _STDIN, _STDOUT, _STDERR, _OUTCOME, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
 
@@ -109,13 +107,9 @@ class WebSocketSession:
 
     async def close(self) -> web.StreamResponse:
         """Session."""
-        await self._stdin.end(drop=True)
-        if not self.reading.done():
-            closing = asyncio.ensure_future(self._socket.close())
-            await asyncio.wait([closing], timeout=FAREWELL_SECONDS)
-            closing.cancel()
         self.reading.cancel()
         await asyncio.gather(self.reading, return_exceptions=True)
+        await self._socket.close()
         return self._socket
 
     async def _read(self, first: int) -> None:

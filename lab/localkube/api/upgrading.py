@@ -15,6 +15,8 @@ from lab.kube.takeover import RawConnection, take_over
 SPDY = "SPDY/3.1"
 VERSION_HEADER = "X-Stream-Protocol-Version"
 ACCEPTED_HEADER = "X-Accepted-Stream-Protocol-Versions"
+FAREWELL_SECONDS = 5.0
+"""How long to wait for a client to close, once it has been told all."""
 _LARGEST_MESSAGE = 32 * 1024 * 1024
 
 
@@ -35,7 +37,9 @@ async def open_websocket(request: web.BaseRequest, protocols: Sequence[str]) -> 
     if any(asked) and not set(asked) & set(protocols):
         why = f"requested protocol(s) are not supported: {_go(asked)}; supports {_go(protocols)}"
         raise StatusError(403, "Forbidden", why)
-    socket = web.WebSocketResponse(protocols=protocols, max_msg_size=_LARGEST_MESSAGE)
+    socket = web.WebSocketResponse(
+        protocols=protocols, max_msg_size=_LARGEST_MESSAGE, timeout=FAREWELL_SECONDS
+    )
     await socket.prepare(request)
     return socket
 
