@@ -67,6 +67,15 @@ def test_times_quantities_numbers_or_texts_and_inlined_sources() -> None:
     }
 
 
+def test_a_downward_projection_is_no_bare_list() -> None:
+    reference = field(1, b"v1") + field(2, b"metadata.namespace")
+    item = field(1, b"namespace") + field(2, reference)
+    volume = field(1, b"v") + field(2, field(26, field(1, field(2, field(1, item)))))
+    (seen,) = decode_object(envelope("v1", "Pod", field(2, field(1, volume))))["spec"]["volumes"]
+    path = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+    assert seen == {"name": "v", "projected": {"sources": [{"downwardAPI": {"items": [path]}}]}}
+
+
 def test_what_is_inlined_twice() -> None:
     rule = field(1, b"apps") + field(2, b"v1") + field(3, b"deployments") + field(4, b"*")
     named = field(1, b"web") + field(2, field(1, b"CREATE") + field(1, b"UPDATE") + field(2, rule))

@@ -127,7 +127,8 @@ def table(messages: Mapping[str, Fields]) -> dict[str, Any]:
         if name in reached or name in lists or name in _SPECIAL or name in _SCALARS.values():
             continue
         fields = messages[name]
-        if [field[0] for field in fields.values()] == ["items"] and not name.endswith("List"):
+        only = [field[0] for field in fields.values()]
+        if only == ["items"] and not name.endswith("List") and schema_name(name) not in definitions():
             lists[name] = next(iter(fields.values()))[1]
             pending.append(lists[name])
             continue
