@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         help="seconds that a pod which does not say stays on a lost node (300)",
     )
+    parser.add_argument(
+        "--warm",
+        action="store_true",
+        help="load at once what pods are forked from; otherwise the first pod waits half a second for it",
+    )
     parser.add_argument("--api-only", action="store_true", help="no kubelet and no service proxy")
     parser.add_argument(
         "--metrics-window",
@@ -85,6 +90,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         ready_file=given.ready_file.absolute() if given.ready_file else None,
         backoff_max=given.backoff_max,
         api_only=given.api_only,
+        warm=given.warm,
         nodes=given.nodes,
         node_grace=given.node_monitor_grace_period,
         toleration_seconds=given.default_toleration_seconds,

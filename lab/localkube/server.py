@@ -51,7 +51,8 @@ class Settings:
     kubelet's own. api_only: no kubelet and no service proxy. nodes: how many virtual nodes. node_grace:
     seconds without a heartbeat after which a node counts as lost, toleration_seconds: how long a pod that
     does not say stays there; None for upstream's 40 and 300. metrics_window: seconds over which the use of
-    processors is averaged. autoscaler_sync: seconds between two looks at an autoscaler.
+    processors is averaged. autoscaler_sync: seconds between two looks at an autoscaler. warm: load at once
+    what pods are forked from; otherwise the first pod does.
     """
 
     data_dir: Path
@@ -65,6 +66,7 @@ class Settings:
     toleration_seconds: int | None = None
     metrics_window: float = 15.0
     autoscaler_sync: float = 15.0
+    warm: bool = False
 
     @property
     def host(self) -> str:
@@ -248,6 +250,7 @@ class Cluster:
             issue_token=token_issuer(registry, tokens),
             api_server=self.settings.server,
             ca_file=credentials.ca_file,
+            warm=self.settings.warm,
             **more,
         )
         api.streams.runtime = nodes

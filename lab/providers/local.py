@@ -101,7 +101,7 @@ class LocalProvider:
             [
                 *(sys.executable, *_ARGUMENTS, str(home), "--block", str(block), "--ready-file", str(ready)),
                 *("--images", str(data_root() / "clusters" / "local" / "images.yaml")),
-                *("--backoff-max", str(BACKOFF_MAX_SECONDS)),
+                *("--backoff-max", str(BACKOFF_MAX_SECONDS), "--warm"),
                 *more,
             ],
             log=_log_file(directory),

@@ -45,7 +45,8 @@ class Nodes:
     127.n.0.0/16. images: the images, or the path of their file (None: the one that comes with the lab).
     issue_token: (namespace, ServiceAccount, pod) -> bearer token. api_server: the URL that pods use.
     backoff_max: the longest delay between restarts, in seconds; the other delays scale with it.
-    lease_seconds: how long a node may be silent. storage_seconds: see Kubelet.
+    lease_seconds: how long a node may be silent. storage_seconds: see Kubelet. warm: load at once what pods
+    are forked from; otherwise the first pod does.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Nodes:
         backoff_max: float = UPSTREAM_CAP,
         lease_seconds: float = LEASE_SECONDS,
         storage_seconds: float = STORAGE_SECONDS,
+        warm: bool = True,
     ) -> None:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._registry = registry
         self._directory = data_dir
         self._images = images if isinstance(images, Images) else Images(images)
+        self._warm = warm
         self._ledger = ProcessLedger(data_dir / "processes.json")
         self.kubelets: dict[str, Kubelet] = {}
         """By the name of the node, in order."""
@@ -117,7 +120,8 @@ class Nodes:
             log.warning("ended %d processes that an earlier kubelet left", swept)
         self._images.launcher.on_start = self._ledger.add
         self._images.launcher.on_end = self._ledger.remove
-        await self._images.start()
+        if self._warm:
+            await self._images.start()
         self._forget_old_pods()
 
     def _forget_old_pods(self) -> None:

@@ -7,12 +7,15 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from address_blocks import free_block
-from localkube_process import start_server, wait_ready
+from localkube_process import running, start_server, wait_ready
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -53,3 +56,12 @@ def test_a_restart_keeps_objects_tokens_and_the_authority(tmp_path: Path, number
         assert process.wait(10) == 0
         assert not (tmp_path / "x" / "ready").exists()
     assert kept[0] == kept[1]
+
+
+def test_what_pods_are_forked_from_is_loaded_when_it_is_asked_for_or_needed() -> None:
+    with running() as cold, running("--warm") as warm:
+        deadline, pause = time.monotonic() + 60, threading.Event()
+        while not psutil.Process(warm.process.pid).children():
+            assert time.monotonic() < deadline
+            pause.wait(0.01)
+        assert psutil.Process(cold.process.pid).children() == []
