@@ -52,6 +52,8 @@ class PodStreams:
             return await self._log(request, info, pod)
         if request.method not in ("GET", "POST"):
             raise method_not_allowed()
+        if not pod["spec"].get("nodeName"):
+            raise bad_request(f"pod {info.name} does not have a host assigned")
         if info.subresource == "portforward":
             return await self._portforward(request, pod)
         if info.subresource == "exec":
@@ -66,6 +68,8 @@ class PodStreams:
     async def _log(self, request: web.Request, info: RequestInfo, pod: KubeObject) -> web.StreamResponse:
         query = request.query
         container = choose_container(pod, query.get("container", ""))
+        if not pod["spec"].get("nodeName"):
+            return web.Response(text="")  # nothing has been said yet
         chunks = self._running().logs(
             info.namespace,
             info.name,

@@ -43,6 +43,12 @@ NOT_FOUND = 127
 SHUTDOWN_GRACE = 0.3
 """Seconds that pods get when the kubelet itself is stopped: their data are disposable."""
 
+_WHY_WAITING = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+"""What is said of a container without a log, where that is not the reason itself."""
+
 
 class Kubelet:
     """One virtual node. `Nodes` makes all of a cluster and readies what they share.
@@ -274,8 +280,8 @@ class Kubelet:
             return stream(kept[-1], query, now)
         state = found.status.state if found else {}
         reason = (state.get("waiting") or {}).get("reason") or "PodInitializing"
-        why = f"container {name!r} in pod {pod!r} is waiting to start: {reason}".replace("'", '"')
-        raise bad_request(why)
+        why = _WHY_WAITING.get(reason, reason)
+        raise bad_request(f'container "{name}" in pod "{pod}" is waiting to start: {why}')
 
     async def exec(
         self, namespace: str, pod: str, container: str, command: Sequence[str], streams: Streams
