@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 PORT = 6443
 MOST_NODES = 20
 TOKEN_SECONDS = 365 * 24 * 3600
-"""Life of the tokens that the kubelet mounts: as long as any lab lives, as nothing rotates them."""
+"""Life of the tokens that the kubelet mounts: as long as any lab lives, for programs that read them once."""
 
 _SHUTDOWN_SECONDS = 0.1
 _DAYS = 3650
@@ -267,13 +267,16 @@ class Cluster:
         _write_private(self.settings.ready_file, json.dumps(ready).encode() + b"\n")
 
 
-def token_issuer(registry: Any, tokens: Tokens) -> Callable[[str, str, str], str]:
-    """What the kubelet mounts tokens with: (namespace, ServiceAccount, pod) -> token bound to that pod."""
+def token_issuer(registry: Any, tokens: Tokens) -> Callable[..., str]:
+    """The kubelet's TokenSource: a token of a ServiceAccount, bound to a pod."""
 
-    def issue(namespace: str, service_account: str, pod: str) -> str:
-        account = registry.get(builtin("serviceaccounts"), namespace, service_account)
+    def issue(
+        namespace: str, account: str, pod: str, *, audience: str = "", seconds: int = TOKEN_SECONDS
+    ) -> str:
+        found = registry.get(builtin("serviceaccounts"), namespace, account)
         bound = registry.get(builtin("pods"), namespace, pod)
-        return tokens.issue(namespace, account, seconds=TOKEN_SECONDS, pod=bound)[0]
+        audiences = [audience] if audience else []
+        return tokens.issue(namespace, found, audiences=audiences, seconds=seconds, pod=bound)[0]
 
     return issue
 

@@ -60,9 +60,9 @@ def _same(current: Path, files: Mapping[str, File]) -> bool:
 
 def _link(directory: Path, names: set[str]) -> None:
     for entry in directory.iterdir():
-        if not entry.name.startswith("..") and entry.name not in names:
+        if entry.is_symlink() and not entry.name.startswith("..") and entry.name not in names:
             entry.unlink()
     for name in names:
         link = directory / name
-        if not link.is_symlink():
+        if not link.is_symlink() and not link.exists():
             link.symlink_to(f"{DATA}/{name}")

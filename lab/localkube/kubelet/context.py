@@ -15,7 +15,7 @@ from lab.localkube.images.images import Images
 from lab.localkube.kubelet.addresses import PodAddresses
 from lab.localkube.kubelet.backoff import BackoffPolicy
 from lab.localkube.kubelet.ledger import ProcessLedger
-from lab.localkube.kubelet.volumes import ApiAccess
+from lab.localkube.kubelet.volume_files import ApiAccess
 from lab.localkube.protocols import Registry
 
 

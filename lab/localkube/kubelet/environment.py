@@ -34,8 +34,9 @@ def container_environment(
         prefix = source.get("prefix", "")
         for resource, key in ((CONFIG_MAPS, "configMapRef"), (SECRETS, "secretRef")):
             if key in source:
-                data = read_data(registry, resource, namespace, source[key])
-                env.update({prefix + name: _text(value, name) for name, value in (data or {}).items()})
+                data = read_data(registry, resource, namespace, source[key], binary=False) or {}
+                named = {prefix + name: _text(value, name) for name, value in data.items()}
+                env.update({name: value for name, value in named.items() if name and "=" not in name})
     for item in container.get("env") or ():
         value = _value(registry, pod, container, place, item, env)
         if value is not None:
@@ -62,7 +63,7 @@ def _value(
     for resource, key in ((CONFIG_MAPS, "configMapKeyRef"), (SECRETS, "secretKeyRef")):
         if key in source:
             ref = source[key]
-            data = read_data(registry, resource, pod["metadata"]["namespace"], ref)
+            data = read_data(registry, resource, pod["metadata"]["namespace"], ref, binary=False)
             if data is not None and ref["key"] in data:
                 return _text(data[ref["key"]], ref["key"])
             if ref.get("optional"):
@@ -73,11 +74,11 @@ def _value(
 
 
 def read_data(
-    registry: Registry, resource: Resource, namespace: str, ref: dict[str, Any]
+    registry: Registry, resource: Resource, namespace: str, ref: dict[str, Any], *, binary: bool = True
 ) -> dict[str, bytes] | None:
     """A ConfigMap's or Secret's data as bytes; None when it is absent and `ref` says optional.
 
-    Raises MissingReference.
+    binary: with a ConfigMap's binaryData, which files have and variables have not. Raises MissingReference.
     """
     name = ref.get("name") or ref.get("secretName") or ""
     try:
@@ -90,6 +91,8 @@ def read_data(
     if resource is SECRETS:
         return {key: base64.b64decode(value or "") for key, value in plain.items()}
     data = {key: value.encode() for key, value in plain.items()}
+    if not binary:
+        return data
     return data | {key: base64.b64decode(value) for key, value in (obj.get("binaryData") or {}).items()}
 
 

@@ -35,7 +35,8 @@ PORT = 10250
 """Where upstream's kubelet listens; here nobody does."""
 SAMPLE_SECONDS = 1.0
 """How often memory limits are looked at."""
-TOKEN_RENEWAL_SECONDS = 600.0
+TOKEN_RENEWAL_SECONDS = 300.0
+"""Half of the shortest life that a pod can ask for its token."""
 JOIN_SECONDS = 1.0
 """Pause before a node that was refused asks again."""
 NOT_FOUND = 127

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,7 +27,7 @@ from lab.localkube.kubelet.kubelet import VERSION, Kubelet
 from lab.localkube.kubelet.ledger import ProcessLedger
 from lab.localkube.kubelet.pod import PODS
 from lab.localkube.kubelet.storage import STORAGE_SECONDS
-from lab.localkube.kubelet.volumes import ApiAccess
+from lab.localkube.kubelet.volume_files import ApiAccess, TokenSource
 from lab.localkube.protocols import ContainerUsage, Registry, Streams
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Nodes:
 
     count: at least 1. data_dir: pods' files, and what is needed to clean up after a crash. block: the n of
     127.n.0.0/16. images: the images, or the path of their file (None: the one that comes with the lab).
-    issue_token: (namespace, ServiceAccount, pod) -> bearer token. api_server: the URL that pods use.
+    issue_token: where pods' tokens come from. api_server: the URL that pods use.
     backoff_max: the longest delay between restarts, in seconds; the other delays scale with it.
     lease_seconds: how long a node may be silent. storage_seconds: see Kubelet. warm: load at once what pods
     are forked from; otherwise the first pod does.
@@ -58,7 +58,7 @@ class Nodes:
         block: int,
         images: Images | Path | None,
         clock: Clock,
-        issue_token: Callable[[str, str, str], str],
+        issue_token: TokenSource,
         api_server: str,
         ca_file: Path,
         backoff_max: float = UPSTREAM_CAP,

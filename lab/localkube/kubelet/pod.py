@@ -192,7 +192,7 @@ class PodWorker:
                 self._volumes.sync()
                 return
             except (MissingReference, StatusError, OSError) as error:
-                self.context.event("Warning", "FailedMount", f"MountVolume.SetUp failed: {error}")
+                self.context.event("Warning", "FailedMount", str(error))
             await first_of(self._node.clock, delay, self.context.references.wait())
             delay = min(delay * 2, 30.0)
 

@@ -23,7 +23,8 @@ def resolve_container(
     registry = context.node.registry
     home = context.directory / "containers" / spec["name"]
     home.mkdir(parents=True, exist_ok=True)
-    mounts = volumes.mounts(spec)
+    env = container_environment(registry, context.pod, spec, place, context.node.api)
+    mounts = volumes.mounts(spec, env)
     message = termination_file(context, spec)
     message.touch()
     paths = path_rewriter(mounts | {spec.get("terminationMessagePath") or TERMINATION_LOG: message})
@@ -31,7 +32,6 @@ def resolve_container(
     def rewrite(text: str) -> str:
         return rewrite_hosts(paths(text), registry, context.node.addresses.keep)
 
-    env = container_environment(registry, context.pod, spec, place, context.node.api)
     command = [rewrite(expand(word, env)) for word in spec.get("command") or ()]
     args = [rewrite(expand(word, env)) for word in spec.get("args") or ()]
     env = {name: rewrite(value) for name, value in env.items()}

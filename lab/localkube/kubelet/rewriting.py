@@ -39,3 +39,8 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
         return variables.get(match[1], match[0])
 
     return _REFERENCE.sub(value, text)
+
+
+def references(text: str) -> set[str]:
+    """The names that `expand` would look for."""
+    return {match[1] for match in _REFERENCE.finditer(text) if match[0] != "$$"}

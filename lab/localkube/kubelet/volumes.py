@@ -6,34 +6,22 @@ There is no mount namespace: a container reaches its volumes by rewritten paths 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lab.kube.objects import KubeObject
-from lab.kube.resources import Resource, builtin
+from lab.kube.resources import builtin
 from lab.kube.status import StatusError
-from lab.localkube.kubelet.atomic import File, write_directory
-from lab.localkube.kubelet.environment import CONFIG_MAPS, SECRETS, read_data
-from lab.localkube.kubelet.podfields import MissingReference, PodPlace, field_value, resource_value
+from lab.localkube.kubelet.atomic import write_directory
+from lab.localkube.kubelet.places import mounted, prepare_host_path
+from lab.localkube.kubelet.podfields import MissingReference, PodPlace
+from lab.localkube.kubelet.volume_files import ApiAccess, VolumeFiles
 from lab.localkube.protocols import Registry
 
 CLAIMS = builtin("PersistentVolumeClaim")
 VOLUMES = builtin("PersistentVolume")
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_VOLUME = "kube-api-access"
-ROOT_CA = "kube-root-ca.crt"
-"""The ConfigMap that a controller puts into every namespace; a pod need not wait for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiAccess:
-    """How pods reach the API: its address, its certificate, and a source of tokens."""
-
-    server: str
-    ca: str
-    issue_token: Callable[[str, str, str], str]
 
 
 class PodVolumes:
@@ -45,9 +33,8 @@ class PodVolumes:
         self._registry = registry
         self.pod = pod
         self._directory = directory
-        self._place = place
         self._access = access
-        self._token = ""
+        self._files = VolumeFiles(registry, place, access)
 
     @property
     def _namespace(self) -> str:
@@ -79,94 +66,41 @@ class PodVolumes:
         return Path(str(volume["spec"]["hostPath"]["path"]))
 
     def sync(self, *, renew_token: bool = False) -> None:
-        """Create the volumes, or bring their files up to date. Raises MissingReference."""
-        if renew_token or not self._token:
-            account = self.pod["spec"].get("serviceAccountName") or "default"
-            self._token = self._access.issue_token(self._namespace, account, self.pod["metadata"]["name"])
+        """Create the volumes, or bring their files up to date. Raises MissingReference that names one."""
+        if renew_token:
+            self._files.forget_tokens()
         self._directory.mkdir(parents=True, exist_ok=True)
         for volume in self.pod["spec"].get("volumes") or ():
-            self._sync_volume(volume)
+            try:
+                self._sync_volume(volume)
+            except (MissingReference, OSError, StatusError) as error:
+                name = volume["name"]
+                raise MissingReference(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
         if self._implied_token():
-            write_directory(self._directory / TOKEN_VOLUME, self._token_files(), 0o700)
+            write_directory(self._directory / TOKEN_VOLUME, self._files.account(self.pod), 0o700)
         if self.token_mounted():
             self._write_kubeconfig()
 
     def _sync_volume(self, volume: KubeObject) -> None:
-        target = self.directory_of(volume)
+        target, files, pod = self.directory_of(volume), self._files, self.pod
         if "hostPath" in volume:
-            if volume["hostPath"].get("type") == "DirectoryOrCreate":
-                target.mkdir(parents=True, exist_ok=True)
+            prepare_host_path(volume["hostPath"])
         elif "persistentVolumeClaim" in volume:
             target.mkdir(parents=True, exist_ok=True)
         elif "configMap" in volume:
-            source = volume["configMap"]
-            write_directory(target, self._keys(CONFIG_MAPS, source, _mode(source, 0o644)))
+            write_directory(target, files.config_map(pod, volume["configMap"]))
         elif "secret" in volume:
-            source = volume["secret"]
-            write_directory(target, self._keys(SECRETS, source, _mode(source, 0o600)), 0o700)
+            write_directory(target, files.secret(pod, volume["secret"]), 0o700)
         elif "downwardAPI" in volume:
-            source = volume["downwardAPI"]
-            write_directory(target, self._downward(source, _mode(source, 0o644)))
+            write_directory(target, files.downward(pod, volume["downwardAPI"]))
         elif "projected" in volume:
-            write_directory(target, self._projected(volume["projected"]), 0o700)
+            write_directory(target, files.projected(pod, volume["projected"]), 0o700)
         elif "emptyDir" in volume or not (volume.keys() - {"name"}):
             target.mkdir(parents=True, exist_ok=True)
             target.chmod(0o777)
         else:
             kind = next(iter(volume.keys() - {"name"}))
-            raise MissingReference(f"volume {volume['name']!r}: {kind} is not supported on this node")
-
-    def _keys(self, resource: Resource, source: dict[str, Any], mode: int) -> dict[str, File]:
-        data = read_data(self._registry, resource, self._namespace, source)
-        if data is None:
-            return {}
-        items = source.get("items")
-        if items is None:
-            return {key: File(value, mode) for key, value in data.items()}
-        files = {}
-        for item in items:
-            if item["key"] in data:
-                files[_inside(item["path"])] = File(data[item["key"]], item.get("mode") or mode)
-            elif not source.get("optional"):
-                raise MissingReference(f"references non-existent config key: {item['key']}")
-        return files
-
-    def _downward(self, source: dict[str, Any], mode: int) -> dict[str, File]:
-        files = {}
-        for item in source.get("items") or ():
-            if "fieldRef" in item:
-                text = field_value(self.pod, item["fieldRef"]["fieldPath"], self._place)
-            else:
-                ref = item["resourceFieldRef"]
-                named = [c for c in self.pod["spec"]["containers"] if c["name"] == ref.get("containerName")]
-                if not named:
-                    raise MissingReference(f"container {ref.get('containerName')!r} not found")
-                text = resource_value(named[0], ref["resource"], str(ref.get("divisor") or ""), self._place)
-            files[_inside(item["path"])] = File(text.encode(), item.get("mode") or mode)
-        return files
-
-    def _projected(self, source: dict[str, Any]) -> dict[str, File]:
-        mode = _mode(source, 0o644)
-        files: dict[str, File] = {}
-        for part in source.get("sources") or ():
-            if (part.get("configMap") or {}).get("name") == ROOT_CA:
-                files["ca.crt"] = File(self._access.ca.encode(), mode)
-            elif "configMap" in part:
-                files |= self._keys(CONFIG_MAPS, part["configMap"], mode)
-            if "secret" in part:
-                files |= self._keys(SECRETS, part["secret"], 0o600)
-            if "downwardAPI" in part:
-                files |= self._downward(part["downwardAPI"], mode)
-            if "serviceAccountToken" in part:
-                files[_inside(part["serviceAccountToken"]["path"])] = File(self._token.encode(), 0o600)
-        return files
-
-    def _token_files(self) -> dict[str, File]:
-        return {
-            "token": File(self._token.encode(), 0o600),
-            "ca.crt": File(self._access.ca.encode()),
-            "namespace": File(self._namespace.encode()),
-        }
+            raise MissingReference(f"{kind} is not supported on this node")
 
     def _implied_token(self) -> bool:
         """Whether the token is to be mounted without a volume that says so."""
@@ -191,23 +125,22 @@ class PodVolumes:
     def _write_kubeconfig(self) -> None:
         token_file = self._directory / f"{TOKEN_VOLUME}.token"
         ca_file = self._directory / f"{TOKEN_VOLUME}.ca"
-        _private(token_file, self._token)
+        _private(token_file, self._files.token(self.pod))
         _private(ca_file, self._access.ca)
         _private(self.kubeconfig, kubeconfig(self._access.server, ca_file, token_file, self._namespace))
 
-    def mounts(self, container: KubeObject) -> dict[str, Path]:
-        """mountPath to real directory or file. Raises MissingReference for a volume that does not exist."""
+    def mounts(self, container: KubeObject, env: Mapping[str, str]) -> dict[str, Path]:
+        """mountPath to real directory or file; `env` is for subPathExpr. Raises MissingReference."""
         volumes = {volume["name"]: volume for volume in self.pod["spec"].get("volumes") or ()}
         found = {}
         for mount in container.get("volumeMounts") or ():
+            name = container["name"]
             if mount["name"] not in volumes:
-                raise MissingReference(f"volume {mount['name']!r} does not exist")
+                raise MissingReference(
+                    f'cannot find volume "{mount["name"]}" to mount into container "{name}"'
+                )
             real = self.directory_of(volumes[mount["name"]])
-            if mount.get("subPath"):
-                real = real / _inside(mount["subPath"])
-                if {"emptyDir", "persistentVolumeClaim"} & volumes[mount["name"]].keys():
-                    real.mkdir(parents=True, exist_ok=True)
-            found[mount["mountPath"]] = real
+            found[mount["mountPath"]] = mounted(real, mount, name, env)
         if self._implied_token():
             found[TOKEN_PATH] = self._directory / TOKEN_VOLUME
         return found
@@ -242,16 +175,3 @@ def _private(path: Path, text: str) -> None:
     draft.touch(mode=0o600)
     draft.write_text(text)
     draft.replace(path)
-
-
-def _mode(source: dict[str, Any], default: int) -> int:
-    mode = source.get("defaultMode")
-    return default if mode is None or (default == 0o600 and mode == 0o644) else int(mode)
-
-
-def _inside(path: str) -> str:
-    """A relative path that stays inside. Raises MissingReference."""
-    parts = Path(path).parts
-    if not parts or path.startswith("/") or ".." in parts:
-        raise MissingReference(f"path {path!r} must be relative and must not contain '..'")
-    return path

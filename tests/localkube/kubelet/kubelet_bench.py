@@ -44,6 +44,7 @@ class Bench:
         self.registry = open_registry(directory / "store", clock=self.clock, service_range=services)
         self.backoff_max = backoff_max
         self.count, self.lease_seconds = count, lease_seconds
+        self.tokens_issued = 0
         self.kubelet = self.make_kubelet()
         self.task: asyncio.Task[None] | None = None
 
@@ -58,7 +59,7 @@ class Bench:
             block=self.block,
             images=Images(self._image_map()),
             clock=self.clock,
-            issue_token=lambda namespace, account, pod: f"token-of-{namespace}-{account}-{pod}",
+            issue_token=self._token,
             api_server=f"https://127.{self.block}.0.1:6443",
             ca_file=ca,
             backoff_max=self.backoff_max,
@@ -66,6 +67,15 @@ class Bench:
             lease_seconds=self.lease_seconds,
         )
         return self.nodes.kubelets[NODE]
+
+    def _token(
+        self, namespace: str, account: str, pod: str, *, audience: str = "", seconds: int | None = None
+    ) -> str:
+        """What a token is for, in a text."""
+        self.tokens_issued += 1
+        return "-".join(
+            str(each) for each in ("token-of", namespace, account, pod, audience, seconds) if each
+        )
 
     def _image_map(self) -> Path:
         """The lab's images, but nothing is preloaded: a test needs little of it."""

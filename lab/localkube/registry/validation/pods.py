@@ -17,6 +17,7 @@ from lab.localkube.registry.validation.numbers import (
     check_port_or_name,
     check_quantity,
 )
+from lab.localkube.registry.validation.volumes import check_mount_paths, check_volume_paths
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -95,6 +96,7 @@ def _check_volumes(volumes: Collection[KubeObject], path: str, causes: Causes) -
         sources = [field for field in volume if field != "name"]
         for extra in sources[1:]:
             causes.forbidden(f"{at}.{extra}", "may not specify more than 1 volume type")
+        check_volume_paths(volume, at, causes)
         size = (volume.get("emptyDir") or {}).get("sizeLimit")
         if size is not None:
             check_quantity(size, f"{at}.emptyDir.sizeLimit", causes)
@@ -186,6 +188,7 @@ def _check_mounts(mounts: Collection[KubeObject], path: str, volumes: set[str], 
         elif where in paths:
             causes.invalid(f"{at}.mountPath", where, "must be unique")
         paths.add(where)
+        check_mount_paths(mount, at, causes)
 
 
 def _check_resources(resources: KubeObject, path: str, causes: Causes) -> None:
