@@ -12,9 +12,6 @@ import errno
 import json
 import logging
 import os
-import secrets
-import ssl
-import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +22,12 @@ from aiohttp import web
 from lab.core.clock import Clock, SystemClock
 from lab.errors import LabError
 from lab.kube.kubeconfig import write_kubeconfig
-from lab.kube.pki import Authority, new_authority
 from lab.kube.resources import builtin
 from lab.localkube.api.app import Api
 from lab.localkube.api.bootstrap import bootstrap, publish_kubernetes_service
 from lab.localkube.api.identity import Tokens
+from lab.localkube.api.limits import server_options
+from lab.localkube.credentials import Credentials, certificates_made, write_private
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +37,6 @@ TOKEN_SECONDS = 365 * 24 * 3600
 """Life of the tokens that the kubelet mounts: as long as any lab lives, for programs that read them once."""
 
 _SHUTDOWN_SECONDS = 0.1
-_DAYS = 3650
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,55 +86,6 @@ class Settings:
         return self.data_dir / "admin.kubeconfig"
 
 
-class Credentials:
-    """What the server proves itself with and signs by; made once, kept in the data directory as 0600."""
-
-    def __init__(self, directory: Path, host: str) -> None:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        self.ca_file = directory / "ca.crt"
-        key_file, serving = directory / "ca.key", directory / f"serving-{host}.pem"
-        if not (self.ca_file.exists() and key_file.exists()):
-            made = new_authority("localkube")
-            _write_private(key_file, made.key_pem)
-            _write_private(self.ca_file, made.cert_pem)
-        authority = Authority(self.ca_file.read_bytes(), key_file.read_bytes())
-        if not serving.exists():
-            cert, key = authority.issue(
-                "kube-apiserver",
-                dns_names=_dns_names(),
-                ip_addresses=[host, "127.0.0.1"],
-                days=_DAYS,
-            )
-            _write_private(serving, cert + key)
-        self.ca_pem = authority.cert_pem
-        self.admin_token = _secret(directory / "admin.token", 32).decode()
-        self.signing_key = _secret(directory / "token.key", 32)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(serving)
-
-
-def _dns_names() -> list[str]:
-    name, names = "kubernetes", ["localhost"]
-    for part in ("", ".default", ".svc", ".cluster", ".local"):
-        name += part
-        names.append(name)
-    return names
-
-
-def _secret(path: Path, size: int) -> bytes:
-    if not path.exists():
-        _write_private(path, secrets.token_urlsafe(size).encode())
-    return path.read_bytes()
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a whole file or none, readable by its owner only."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.replace(temporary, path)
-
-
 class Cluster:
     """A cluster that runs until `stop` is called (or set from a signal handler)."""
 
@@ -153,25 +101,27 @@ class Cluster:
 
     async def run(self) -> None:
         """Serve until stopped. Raises LabError when the address or the data directory is taken."""
-        from lab.localkube.registry.registry import open_registry
-
-        settings = self.settings
+        settings, private = self.settings, self.settings.data_dir / "pki"
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         listener = _bind(settings.host, PORT)
-        with contextlib.closing(listener):
-            credentials = Credentials(settings.data_dir / "pki", settings.host)
-            more: dict[str, Any] = {}
-            if settings.toleration_seconds is not None:
-                more["toleration_seconds"] = settings.toleration_seconds
-            registry = open_registry(
-                settings.data_dir / "store", clock=self._clock, service_range=settings.service_range, **more
-            )
-            with contextlib.closing(registry):
-                await self._serve(registry, credentials, listener)
+        with contextlib.closing(listener), contextlib.ExitStack() as stack:
+            with certificates_made(private, settings.host):
+                registry = stack.enter_context(contextlib.closing(self._open_registry()))
+            await self._serve(registry, Credentials(private, settings.host), listener)
+
+    def _open_registry(self) -> Any:
+        from lab.localkube.registry.registry import open_registry
+
+        more: dict[str, Any] = {}
+        if self.settings.toleration_seconds is not None:
+            more["toleration_seconds"] = self.settings.toleration_seconds
+        store, addresses = self.settings.data_dir / "store", self.settings.service_range
+        registry = open_registry(store, clock=self._clock, service_range=addresses, **more)
+        bootstrap(registry)
+        return registry
 
     async def _serve(self, registry: Any, credentials: Credentials, listener: Any) -> None:
         settings = self.settings
-        bootstrap(registry)
         publish_kubernetes_service(registry, "", settings.host, PORT)
         tokens = Tokens(credentials.signing_key, self._clock)
         api = Api(
@@ -189,6 +139,7 @@ class Cluster:
             shutdown_timeout=_SHUTDOWN_SECONDS,
             access_log=None,
             keepalive_timeout=75,
+            **server_options(),
         )
         await runner.setup()
         try:
@@ -264,7 +215,7 @@ class Cluster:
             "kubeconfig": str(self.settings.kubeconfig),
             "pid": os.getpid(),
         }
-        _write_private(self.settings.ready_file, json.dumps(ready).encode() + b"\n")
+        write_private(self.settings.ready_file, json.dumps(ready).encode() + b"\n")
 
 
 def token_issuer(registry: Any, tokens: Tokens) -> Callable[..., str]:

@@ -13,10 +13,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import lab
+from lab.localkube.credentials import own_environment
 from lab.localkube.images.launch import Launch, StartError
 from lab.process import kill_sessions
 
@@ -239,15 +238,9 @@ def _start_zygote(control: socket.socket, preload: Sequence[str]) -> subprocess.
         [sys.executable, "-m", "lab.localkube.images.zygote", str(descriptor), *preload],
         stdin=subprocess.DEVNULL,
         pass_fds=(descriptor,),
-        env=_own_environment(),
+        env=own_environment(),
         start_new_session=True,
     )
-
-
-def _own_environment() -> dict[str, str]:
-    root = str(Path(lab.__file__).resolve().parents[1])
-    path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:

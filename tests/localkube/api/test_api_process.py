@@ -43,6 +43,17 @@ def test_credentials_are_private_and_the_ready_file_is_whole(served: Any) -> Non
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
+def test_a_broken_authority_is_one_clear_line(tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    folder.mkdir()
+    for name in ("ca.crt", "ca.key"):
+        (folder / name).write_text("nothing of the kind")
+    done = _run("--api-only", "--data-dir", str(tmp_path), "--block", str(free_block()))
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) == 1
+    assert f"cannot make certificates in {folder}: ValueError" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_restart_keeps_objects_tokens_and_the_authority(tmp_path: Path, number: int) -> None:
     block = free_block()
