@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+from kubectl_session import NEWEST, Kubectl, kubectl_binary
 from localkube_process import Served, running
 
 from lab.kube.client import KubeClient
@@ -33,3 +35,10 @@ async def namespace(kube: KubeClient) -> AsyncIterator[str]:
     await kube.create("namespaces", {"metadata": {"name": name}})
     yield name
     await kube.delete("namespaces", name)
+
+
+@pytest.fixture
+def kubectl(request: pytest.FixtureRequest, cluster: Served, namespace: str, tmp_path: Path) -> Kubectl:
+    """The newest kubectl, or that of the minor release which the test is parametrized with."""
+    binary = kubectl_binary(getattr(request, "param", NEWEST))
+    return Kubectl(binary, cluster.kubeconfig, namespace, tmp_path)
