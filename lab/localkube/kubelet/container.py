@@ -156,7 +156,8 @@ class ContainerWorker:
         """The process that it is to be; None when it is to stop instead."""
         resolve = partial(resolve_container, self._context, self.spec, self._volumes, self._place)
         image = str(self.spec["image"])
-        preparation = Preparation(self._context, image, resolve, self._wait_state, self._event)
+        policy = str(self.spec.get("imagePullPolicy") or "")
+        preparation = Preparation(self._context, image, policy, resolve, self._wait_state, self._event)
         prepared = await preparation.run(self._stopping)
         if prepared is None:
             return None
