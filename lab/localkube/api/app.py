@@ -26,6 +26,7 @@ from lab.localkube.api.discovery import Discovery
 from lab.localkube.api.escalation import Escalation
 from lab.localkube.api.identity import Authenticator, Tokens, User
 from lab.localkube.api.impersonation import impersonate
+from lab.localkube.api.limits import BODY_LIMIT, read_body
 from lab.localkube.api.media import JSON, Accepted, negotiate
 from lab.localkube.api.metrics import METRICS_WINDOW, ResourceMetrics
 from lab.localkube.api.openapi import OpenApi
@@ -38,9 +39,6 @@ from lab.localkube.protocols import PodRuntime, Registry
 log = logging.getLogger(__name__)
 
 GIT_VERSION = "v1.32.0+localkube"
-BODY_LIMIT = 3 * 1024 * 1024
-"""Bytes of a request body, as upstream."""
-
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
@@ -85,9 +83,6 @@ class Api:
             return await self._answer(request)
         except StatusError as error:
             return _failure(error)
-        except web.HTTPRequestEntityTooLarge:
-            message = f"Request entity too large: limit is {BODY_LIMIT}"
-            return _failure(StatusError(413, "RequestEntityTooLarge", message))
         except ConnectionError:
             raise
         except Exception as error:
@@ -100,6 +95,8 @@ class Api:
         info = parse_request(request.method, request.path, request.query)
         self._authorizer.check(user, _attributes(request, info))
         if info.is_resource:
+            if request.body_exists and not info.is_connect:
+                await read_body(request)
             return await self._rest.answer(request, info, user)
         return self._document(request, info, user)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +17,16 @@ from lab.localkube.registry.decoding import read_json
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-MOST_ALIASES = 20
-"""Aliases in a YAML body. A few small ones can stand for gigabytes."""
+MOST_EXPANDED = 16 * 1024 * 1024
+"""Characters and values in a YAML body, its aliases written out: a few of those can stand for gigabytes."""
+_NUMBERS = {
+    "int": re.compile(r"[-+]?(0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"),
+    "float": re.compile(
+        r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?$"
+        r"|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+    ),
+}
+"""Numbers as Go reads them: 22:22 is none."""
 
 STRATEGIC = "application/strategic-merge-patch+json"
 PATCH_TYPES = (
@@ -69,7 +79,7 @@ def negotiate(accept: str) -> Accepted:
         group, version = parameters.get("g", ""), parameters.get("v", "")
         if version in _SERVED.get((group, kind), ()):
             return Accepted(kind, version, group, parameters)
-    message = f"only the following media types are accepted: {JSON}"
+    message = f"406: Not Acceptable\n\nAvailable representations: {JSON}"
     raise StatusError(406, "NotAcceptable", message, details={})
 
 
@@ -105,21 +115,71 @@ def _yaml(content: bytes) -> Any:
         pass
     import yaml
 
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, Loader=base))
-        if aliases > MOST_ALIASES:
-            raise bad_request(f"error decoding YAML: more than {MOST_ALIASES} aliases")
-        return yaml.load(content, Loader=_without_timestamps(base))
+        loader = _loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader))(content)
+        try:
+            node = loader.get_single_node()
+            _expanded(node, {})
+            value = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
+        return _as_json(value)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise bad_request(f"error decoding YAML: {error}") from error
 
 
+def _expanded(node: Any, known: dict[int, int]) -> int:
+    """How large a node is when all that is shared in it has been written out. Raises ValueError."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise ValueError("anchor contains itself")
+        return known[id(node)]
+    known[id(node)] = 0
+    size, inner = 1, getattr(node, "value", "")
+    if isinstance(inner, str):
+        size += len(inner)
+    else:
+        for item in inner:
+            for part in item if isinstance(item, tuple) else (item,):
+                size += _expanded(part, known)
+    if size > MOST_EXPANDED:
+        raise ValueError("document contains excessive aliasing")
+    known[id(node)] = size
+    return size
+
+
+def _as_json(value: Any) -> Any:
+    """What YAML has and JSON has not, as sigs.k8s.io/yaml turns it into JSON. Raises ValueError."""
+    if isinstance(value, dict):
+        return {_as_key(key): _as_json(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"json: unsupported value: {value}")
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise ValueError(f"unsupported value of type {type(value).__name__}")
+
+
+def _as_key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, (str, int, float)):
+        return str(key)
+    raise ValueError(f"unsupported map key of type {type(key).__name__}")
+
+
 @functools.cache
-def _without_timestamps(base: type) -> Any:
-    """A loader that leaves dates as text, as JSON has no others."""
-    kept = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-        for first, resolvers in base.yaml_implicit_resolvers.items()  # type: ignore[attr-defined]
-    }
+def _loader(base: type) -> Any:
+    """A loader that leaves dates as text, as JSON has no others, and reads numbers as Go does."""
+    kept = {}
+    for first, resolvers in base.yaml_implicit_resolvers.items():  # type: ignore[attr-defined]
+        tags = {tag.rpartition(":")[2]: (tag, pattern) for tag, pattern in resolvers}
+        kept[first] = [
+            (tags[name][0], _NUMBERS.get(name, tags[name][1]))
+            for name in sorted(tags, key="float".__eq__)  # what is an integer, too, is one
+            if name != "timestamp"
+        ]
     return type("Loader", (base,), {"yaml_implicit_resolvers": kept})
