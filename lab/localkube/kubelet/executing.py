@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ async def run_beside(container: ContainerWorker, node: Node, command: Sequence[s
     launch = container.launch
     if launch is None or container.process is None:
         raise _not_running(container.name)
-    argv = tuple(container.rewrite(word) for word in command)
+    argv = rewritten(command, container.rewrite)
     env = {**launch.env, "TERM": TERM} if streams.tty else launch.env
     launch = replace(launch, argv=argv, env=env, python=launch.python and argv[:1] == ("python",))
     plumbing = Plumbing(streams)
@@ -44,6 +45,18 @@ async def run_beside(container: ContainerWorker, node: Node, command: Sequence[s
         return await _see_through(container, process, plumbing)
     finally:
         plumbing.close()
+
+
+def rewritten(command: Sequence[str], rewrite: Callable[[str], str]) -> tuple[str, ...]:
+    """A command with mounted paths where they really are; tar names files as if they were not moved."""
+    argv = [rewrite(word) for word in command]
+    if command[0].rpartition("/")[2] == "tar":
+        for asked, real in zip(command, list(argv), strict=True):
+            if asked != real and asked.startswith("/"):
+                pattern = re.sub(r"([\[\].*^$\\|])", r"\\\1", real.lstrip("/"))
+                name = re.sub(r"([&\\|])", r"\\\1", asked.lstrip("/"))
+                argv.append(f"--transform=s|^/*{pattern}|{name}|")
+    return tuple(argv)
 
 
 async def _see_through(container: ContainerWorker, process: Process, plumbing: Plumbing) -> int:
