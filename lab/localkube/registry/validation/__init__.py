@@ -85,7 +85,7 @@ _UPDATE_CHECKS: Mapping[str, tuple[UpdateCheck, ...]] = {
 
 
 def validate(resource: Resource, obj: KubeObject, old: KubeObject | None = None) -> None:
-    """Refuse an invalid object. Raises StatusError 422.
+    """Refuse an invalid object, and a change of what cannot change: all at once. Raises StatusError 422.
 
     old: the object that is replaced. What was invalid in one of a custom resource may stay as it is.
     """
@@ -100,6 +100,10 @@ def validate(resource: Resource, obj: KubeObject, old: KubeObject | None = None)
         from lab.localkube.registry.custom.judging import check_custom  # read with the first object
 
         check_custom(resource, obj, old, causes)
+    if old is not None:
+        check_metadata_update(old["metadata"], obj["metadata"], causes)
+        for check_change in _UPDATE_CHECKS.get(resource.key, ()):
+            check_change(old, obj, causes)
     _report(resource, obj, causes)
 
 
