@@ -7,7 +7,6 @@ list, `v:"x"` for a member of a set. Source: sigs.k8s.io/structured-merge-diff/t
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import orjson
@@ -57,9 +56,10 @@ _MEMBER = True
 
 def is_atomic(schema: Schema | None) -> bool:
     """Is a map or list owned and replaced as a whole?"""
-    if schema is None:
-        return True
-    target = resolve(schema)
+    return schema is None or _is_atomic(schema, resolve(schema))
+
+
+def _is_atomic(schema: Schema, target: Schema) -> bool:
     if target.get(_OPEN):
         return False
     if "additionalProperties" not in target and "properties" not in target and "items" not in target:
@@ -71,7 +71,10 @@ def is_atomic(schema: Schema | None) -> bool:
 
 def member_schema(schema: Schema, field: str) -> Schema | None:
     """The schema of a map's member, or None when nothing is known about it."""
-    target = resolve(schema)
+    return _member(resolve(schema), field)
+
+
+def _member(target: Schema, field: str) -> Schema | None:
     found = target.get("properties", {}).get(field, target.get("additionalProperties"))
     if found is None and target.get(_OPEN):
         return _ANYTHING
@@ -99,42 +102,50 @@ def item_element(item: Any, schema: Schema) -> str:
     return "k:" + orjson.dumps(present).decode()
 
 
-def leaves(
-    value: Any, schema: Schema | None, path: Path = (), *, containers: bool = False
-) -> Iterator[tuple[Path, Any]]:
-    """Every owned path below a value, with the value there.
+def leaves(value: Any, schema: Schema | None, *, containers: bool = False) -> dict[Path, Any]:
+    """Every owned path of a value, with what is there.
 
     containers: with the maps and lists between, also those that objects of this type have without being
     given.
     """
-    if isinstance(value, dict) and schema is not None and not is_atomic(schema):
-        always = _always_there(schema) if containers else _NONE
-        if value or always:
-            if containers and path:
-                yield path, _MEMBER
-            for field, member in value.items():
-                inner, at = member_schema(schema, field), (*path, f"f:{field}")
-                yield from leaves(member, inner, at, containers=containers)
-            for field in always - value.keys():
-                yield from leaves({}, member_schema(schema, field), (*path, f"f:{field}"), containers=True)
+    found: dict[Path, Any] = {}
+    _collect(value, schema, (), containers, found)
+    return found
+
+
+def _collect(value: Any, schema: Schema | None, path: Path, containers: bool, found: dict[Path, Any]) -> None:
+    target = resolve(schema) if schema is not None and isinstance(value, (dict, list)) else None
+    if schema is not None and target is not None and not _is_atomic(schema, target):
+        if isinstance(value, dict):
+            always = _always_there(schema) if containers else _NONE
+            if value or always:
+                if containers and path:
+                    found[path] = _MEMBER
+                for field, member in value.items():
+                    _collect(member, _member(target, field), (*path, f"f:{field}"), containers, found)
+                for field in always - value.keys():
+                    _collect({}, _member(target, field), (*path, f"f:{field}"), True, found)
+                return
+        elif isinstance(target.get("items"), dict):
+            _collect_items(value, schema, target["items"], path, containers, found)
             return
-    elif isinstance(value, list) and schema is not None and has_keys(schema):
-        if not value:
-            return
-        if containers:
-            yield path, _MEMBER
-        inner = item_schema(schema)
-        for item in value:
-            at = (*path, item_element(item, schema))
-            yield at, _MEMBER
-            if isinstance(item, dict):
-                yield from leaves(item, inner, at, containers=containers)
-        return
     if containers and value == {}:
-        if path and (schema is None or "additionalProperties" not in resolve(schema)):  # an empty map is none
-            yield path, _MEMBER
+        if path and (target is None or "additionalProperties" not in target):  # an empty map is none
+            found[path] = _MEMBER
     elif path:
-        yield path, value
+        found[path] = value
+
+
+def _collect_items(
+    value: list[Any], schema: Schema, inner: Schema, path: Path, containers: bool, found: dict[Path, Any]
+) -> None:
+    if containers and value:
+        found[path] = _MEMBER
+    for item in value:
+        at = (*path, item_element(item, schema))
+        found[at] = _MEMBER
+        if isinstance(item, dict):
+            _collect(item, inner, at, containers, found)
 
 
 def _always_there(schema: Schema) -> frozenset[str]:

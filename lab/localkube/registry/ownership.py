@@ -40,7 +40,7 @@ def fields_of(
     containers: with the maps and lists between, as who updates owns them and who applies does not.
     """
     owned = {}
-    for path, value in leaves(obj, schema, containers=containers):
+    for path, value in leaves(obj, schema, containers=containers).items():
         if path[0] in ("f:apiVersion", "f:kind") or (path[0] == "f:metadata" and path[1:2] == ()):
             continue
         if path[0] == "f:metadata" and path[1] in _SERVER_FIELDS:
@@ -159,6 +159,7 @@ def track_update(
     old: KubeObject, new: KubeObject, schema: Schema, managers: Iterable[Manager], author: Manager
 ) -> list[Manager]:
     """Managers after an ordinary write: who changes a field owns it, who owned it before no longer does."""
+    old, new = _unlike(old, new)
     before = fields_of(old, schema, author.subresource, containers=True)
     after = fields_of(new, schema, author.subresource, containers=True)
     changed = {path for path, value in after.items() if path not in before or before[path] != value}
@@ -172,3 +173,15 @@ def track_update(
     owned = (mine.paths | changed) - gone
     result.append(replace(mine, paths=owned, time=mine.time if owned == mine.paths else author.time))
     return result
+
+
+def _unlike(old: KubeObject, new: KubeObject) -> tuple[KubeObject, KubeObject]:
+    """Both without what is alike in them, but for one member of each map: none becomes empty by it."""
+    alike = [key for key, value in new.items() if key in old and old[key] == value]
+    before, after = dict(old), dict(new)
+    for key in alike[1:]:
+        del before[key], after[key]
+    for key in before.keys() & after.keys() - set(alike):
+        if isinstance(before[key], dict) and isinstance(after[key], dict):
+            before[key], after[key] = _unlike(before[key], after[key])
+    return before, after

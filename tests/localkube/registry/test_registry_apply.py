@@ -6,6 +6,8 @@ from registry_manifests import CONFIG_MAPS, DEPLOYMENTS, PODS, container, deploy
 from lab.kube.patch import APPLY_PATCH, JSON_PATCH, MERGE_PATCH
 from lab.kube.status import StatusError
 from lab.localkube.protocols import WriteOptions
+from lab.localkube.registry.ownership import Manager, fields_of, track_update
+from lab.localkube.registry.schemas import schema_of
 
 
 def apply(registry, obj: dict, manager: str, **options: bool) -> tuple[dict, bool]:
@@ -211,3 +213,29 @@ def test_what_admission_adds_is_nobodys(registry) -> None:
     fields = owned(made, "kubectl-create")["fieldsV1"]["f:spec"]
     assert "f:containers" in fields
     assert not {"f:volumes", "f:tolerations", "f:serviceAccountName"} & fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", {}),
+        ("labels", {"app": "web"}),
+        ("labels", {"app": "web", "more": "x"}),
+        ("labels", {"more": "x"}),
+        ("annotations", {"a": "b"}),
+    ],
+)
+def test_who_changes_a_part_owns_what_a_look_at_the_whole_would_say(field: str, value: dict) -> None:
+    schema = schema_of(PODS)
+    old = pod("web")
+    old["metadata"]["labels"] = {"app": "web"}
+    new = pod("web")
+    new["metadata"]["labels"] = {"app": "web"}
+    new["metadata"][field] = value
+    before = fields_of(old, schema, "", containers=True)
+    after = fields_of(new, schema, "", containers=True)
+    author = Manager("ann", "Update", "v1")
+    other = Manager("bob", "Update", "v1", paths=frozenset(before))
+    managers = {each.name: each.paths for each in track_update(old, new, schema, [other], author)}
+    assert managers["ann"] == {path for path in after if before.get(path, author) != after[path]}
+    assert managers["bob"] == {path for path in before if path in after} - managers["ann"]
