@@ -130,7 +130,8 @@ def choose_container(pod: KubeObject, wanted: str) -> str:
     containers = [c["name"] for c in spec.get("containers") or ()]
     init = [c["name"] for c in spec.get("initContainers") or ()]
     if wanted:
-        if wanted not in (*containers, *init):
+        ephemeral = [c["name"] for c in spec.get("ephemeralContainers") or ()]
+        if wanted not in (*containers, *init, *ephemeral):
             raise bad_request(f"container {wanted} is not valid for pod {name}")
         return wanted
     if len(containers) == 1:

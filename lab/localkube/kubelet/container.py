@@ -72,6 +72,8 @@ class ContainerWorker:
         self._place = place
         self._field = f"spec.{field}{{{spec['name']}}}"
         self._is_plain_init = field == "initContainers" and not status.restartable_init
+        self._is_probed = field == "containers" or status.restartable_init
+        self._redefined = False
         self._backoff = Backoff(context.node.backoff)
         self._ended_at: float | None = None
         self._stopping = Stopping(context.node.clock)
@@ -92,7 +94,7 @@ class ContainerWorker:
     def finished(self) -> bool:
         """Whether it ended and its policy does not start it again."""
         ended = self.status.terminated
-        return ended is not None and not self._restarts(ended["exitCode"])
+        return ended is not None and not self._redefined and not self._restarts(ended["exitCode"])
 
     def _restarts(self, code: int) -> bool:
         return self.restart == "Always" or (self.restart == "OnFailure" and code != 0)
@@ -110,6 +112,17 @@ class ContainerWorker:
             except StartError as error:
                 self._event("Warning", "Failed", f"Error: {error}")
                 self._ended(128, "StartError", str(error))
+
+    def redefine(self, spec: KubeObject) -> None:
+        """Take another definition. A run that goes on ends, and the next one follows it at once."""
+        self.spec = spec
+        self.status.image = str(spec["image"])
+        self._backoff = Backoff(self._node.backoff)
+        if self.process is not None:
+            self._redefined = True
+            text = f"Container {self.name} definition changed, will be restarted"
+            self._event("Normal", "Killing", text)
+            self._stopping.condemn(None)
 
     def request_stop(self, grace: float, *, in_turn: bool = False) -> None:
         """Ask it to end within `grace` seconds and not to start again. May be repeated with less grace.
@@ -154,10 +167,8 @@ class ContainerWorker:
 
     async def _prepare(self) -> Launch | None:
         """The process that it is to be; None when it is to stop instead."""
-        resolve = partial(resolve_container, self._context, self.spec, self._volumes, self._place)
-        image = str(self.spec["image"])
-        policy = str(self.spec.get("imagePullPolicy") or "")
-        preparation = Preparation(self._context, image, policy, resolve, self._wait_state, self._event)
+        resolve = partial(resolve_container, self._context, volumes=self._volumes, place=self._place)
+        preparation = Preparation(self._context, lambda: self.spec, resolve, self._wait_state, self._event)
         prepared = await preparation.run(self._stopping)
         if prepared is None:
             return None
@@ -168,7 +179,7 @@ class ContainerWorker:
     async def _run_once(self, launch: Launch) -> None:
         """One run, from the start of the process to the record of its end. Raises StartError."""
         self._stopping.begin_run()
-        self._out_of_memory = False
+        self._out_of_memory = self._redefined = False
         self.log = self._open_log()
         console = Console(self.spec, self.log)
         if console.tty:
@@ -223,7 +234,7 @@ class ContainerWorker:
             well = await hooks.post_start(exited, self._stopping)
             if well:
                 self._now_running(process)
-                if not self._is_plain_init:
+                if self._is_probed:
                     probing = asyncio.create_task(
                         run_probes(target, self, clock, lambda: self._stopping.begun)
                     )

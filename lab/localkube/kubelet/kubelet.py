@@ -244,7 +244,8 @@ class Kubelet:
                 choice = f"choose one of: [{' '.join(names)}]"
                 raise bad_request(f"a container name must be specified for pod {pod}, {choice}")
             container = names[0]
-        if container not in {*names, *(each["name"] for each in spec.get("initContainers") or ())}:
+        others = (*(spec.get("initContainers") or ()), *(spec.get("ephemeralContainers") or ()))
+        if container not in {*names, *(each["name"] for each in others)}:
             raise bad_request(f"container {container} is not valid for pod {pod}")
         return worker, worker.containers.get(container)
 

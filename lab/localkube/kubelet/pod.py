@@ -89,6 +89,25 @@ class PodWorker:
             self.refresh()
         if pod["spec"].get("readinessGates"):
             self._changed()
+        if pod["spec"] != before["spec"] and self._facts.network_ready and self.active:
+            self._take_containers()
+
+    def _take_containers(self) -> None:
+        """Give containers their new definition, and start ephemeral ones that have come."""
+        spec = self.pod["spec"]
+        for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+            worker = self.containers.get(container["name"])
+            if worker is not None and worker.spec["image"] != container["image"]:
+                worker.redefine(container)
+                self.context.references_changed()
+        known = {status.name for status in self._facts.ephemerals}
+        for container in spec.get("ephemeralContainers") or ():
+            if container["name"] not in known:
+                status = ContainerStatus(container["name"], container["image"])
+                self._facts.ephemerals.append(status)
+                worker = self._worker(container, status, "Never", "ephemeralContainers")
+                self._tasks[worker.name] = asyncio.create_task(worker.run(), name=worker.name)
+                self._changed()
 
     def vanish(self, grace: float = FORCED_GRACE, *, keep: bool = False) -> None:
         """Stop without a word to the API: the object is gone, or this kubelet goes and its files stay."""
@@ -165,6 +184,7 @@ class PodWorker:
         await self._mount()
         self._facts.network_ready = True
         self._changed()
+        self._take_containers()
         if not await self._run_inits():
             return
         spec = self.pod["spec"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lab.kube.objects import KubeObject
 from lab.localkube.images.images import Image
 from lab.localkube.images.launch import ContainerInput, Launch, StartError, UnknownImage
 from lab.localkube.images.reference import reference_problem
@@ -27,17 +28,20 @@ class _NoImage(Exception):
 class Preparation:
     """One container's way to a process.
 
-    pull_policy: Never means that the image has to be there. resolve: the container's input;
-    raises MissingReference. waiting: puts (reason, message) into its status.
-    event: records (type, reason, message).
+    spec: the container as it is defined now. resolve: its input; raises MissingReference. waiting: puts
+    (reason, message) into its status. event: records (type, reason, message).
     """
 
     context: PodContext
-    image: str
-    pull_policy: str
-    resolve: Callable[[], ContainerInput]
+    spec: Callable[[], KubeObject]
+    resolve: Callable[[KubeObject], ContainerInput]
     waiting: Callable[[str, str], None]
     event: Callable[[str, str, str], None]
+
+    @property
+    def image(self) -> str:
+        """The image's name."""
+        return str(self.spec()["image"])
 
     async def run(self, stopping: Stopping) -> tuple[Launch, ContainerInput] | None:
         """Try until it works, sooner when a ConfigMap or Secret changes; None when it is to stop."""
@@ -48,7 +52,7 @@ class Preparation:
             try:
                 self._check_name()
                 image = self._find()
-                resolved = self.resolve()
+                resolved = self.resolve(self.spec())
                 launch = image.launch(resolved)
                 text = f'Container image "{self.image}" already present on machine'
                 self.event("Normal", "Pulled", text)
@@ -79,7 +83,7 @@ class Preparation:
         try:
             return self.context.node.images.resolve(self.image)
         except UnknownImage as error:
-            if self.pull_policy != "Never":
+            if self.spec().get("imagePullPolicy") != "Never":
                 raise
             text = f'Container image "{self.image}" is not present with pull policy of Never'
             raise _NoImage("ErrImageNeverPull", "ErrImageNeverPull", text) from error

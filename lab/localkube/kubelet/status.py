@@ -68,6 +68,7 @@ class PodFacts:
     mains: Sequence[ContainerStatus]
     host_ip: str
     start_time: str
+    ephemerals: list[ContainerStatus] = field(default_factory=list)
     pod_ip: str = ""
     network_ready: bool = False
     phase: str = ""
@@ -120,6 +121,8 @@ def pod_status(pod: KubeObject, facts: PodFacts, now: str) -> dict[str, Any]:
     }
     if facts.inits:
         status["initContainerStatuses"] = [each.as_object() for each in facts.inits]
+    if facts.ephemerals:
+        status["ephemeralContainerStatuses"] = [each.as_object() for each in facts.ephemerals]
     if facts.pod_ip:
         status |= {"podIP": facts.pod_ip, "podIPs": [{"ip": facts.pod_ip}]}
     for key in ("reason", "message"):

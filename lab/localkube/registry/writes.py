@@ -36,6 +36,7 @@ from lab.localkube.registry.decoding import conform, strict_error, thaw
 from lab.localkube.registry.defaults import apply_defaults
 from lab.localkube.registry.defaults.workloads import select_own_pods
 from lab.localkube.registry.deletion import finalized, require_live_namespace
+from lab.localkube.registry.ephemeral import take_ephemeral_containers
 from lab.localkube.registry.limit_ranges import check_limits
 from lab.localkube.registry.names import generate_name
 from lab.localkube.registry.ownership import Manager, fields_of
@@ -252,6 +253,8 @@ class Writer:
             new = strategy.take_status(resource, old, new)
         elif subresource == "finalize":
             new = self._take_finalizers(old, new)
+        elif subresource == "ephemeralcontainers":
+            new = take_ephemeral_containers(old, new)
         self._own_metadata(old, new)
         if not subresource:
             _complete(resource, new)

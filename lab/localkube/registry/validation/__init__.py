@@ -96,6 +96,8 @@ def validate(resource: Resource, obj: KubeObject, old: KubeObject | None = None)
         check(obj, causes)
     if old is None and resource.key == "ingresses.networking.k8s.io":
         ingresses.check_new_ingress(obj, causes)
+    if old is None and resource.key == "pods":
+        pods.check_new_pod(obj, causes)
     if isinstance(resource, CustomResource):
         from lab.localkube.registry.custom.judging import check_custom  # read with the first object
 

@@ -30,6 +30,11 @@ _NAMES = {
     "hostname": label_problem,
     "subdomain": label_problem,
 }
+_NOT_EPHEMERAL = (
+    *("ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"),
+    *("resizePolicy", "restartPolicy", "restartPolicyRules"),
+)
+_EPHEMERAL = "cannot be set for an Ephemeral Container"
 _MUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
@@ -41,6 +46,12 @@ _MUTABLE = (
 def check_pod(obj: KubeObject, causes: Causes) -> None:
     """A Pod."""
     check_pod_spec(obj.get("spec") or {}, "spec", causes)
+
+
+def check_new_pod(obj: KubeObject, causes: Causes) -> None:
+    """A Pod that is created."""
+    if (obj.get("spec") or {}).get("ephemeralContainers"):
+        causes.forbidden("spec.ephemeralContainers", "cannot be set on create")
 
 
 def check_pod_spec(spec: KubeObject, path: str, causes: Causes) -> None:
@@ -128,6 +139,18 @@ def _check_container(container: KubeObject, path: str, volumes: set[str], causes
         handler = (container.get("lifecycle") or {}).get(hook)
         if handler is not None:
             _check_handler(handler, f"{path}.lifecycle.{hook}", (*_HANDLERS, "sleep"), causes)
+
+
+def check_ephemeral_container(container: KubeObject, path: str, volumes: set[str], causes: Causes) -> None:
+    """One of a pod's ephemeral containers: it serves nobody, and nothing is promised to it."""
+    _check_container(container, path, volumes, causes)
+    for field in _NOT_EPHEMERAL:
+        if container.get(field):
+            causes.forbidden(f"{path}.{field}", _EPHEMERAL)
+    for index, mount in enumerate(container.get("volumeMounts") or ()):
+        for field in ("subPath", "subPathExpr"):
+            if mount.get(field):
+                causes.forbidden(f"{path}.volumeMounts[{index}].{field}", _EPHEMERAL)
 
 
 def _check_ports(ports: Collection[KubeObject], path: str, causes: Causes) -> None:
