@@ -111,9 +111,12 @@ def _roles() -> dict[str, list[dict[str, Any]]]:
     reviews = ("selfsubjectaccessreviews", "selfsubjectrulesreviews")
     return {
         "cluster-admin": [everything, {"nonResourceURLs": ["*"], "verbs": ["*"]}],
-        "admin": _view() + _edit() + _admin(),
-        "edit": _view() + _edit(),
+        "system:aggregate-to-admin": _admin(),
+        "system:aggregate-to-edit": _edit(),
+        "system:aggregate-to-view": _view(),
         "view": _view(),
+        "edit": _edit() + _view(),
+        "admin": _edit() + _view() + _admin(),
         "system:basic-user": [
             _rule("authorization.k8s.io", reviews, ("create",)),
             _rule("authentication.k8s.io", ("selfsubjectreviews",), ("create",)),
@@ -125,6 +128,25 @@ def _roles() -> dict[str, list[dict[str, Any]]]:
             _rule("authorization.k8s.io", ("subjectaccessreviews",), ("create",)),
         ],
     }
+
+
+_AGGREGATED = ("view", "edit", "admin")
+"""Roles whose rules are those of all roles with a label; each has those of the one before."""
+
+
+def _aggregate_label(name: str) -> dict[str, str]:
+    return {f"{GROUP}/aggregate-to-{name}": "true"}
+
+
+def _cluster_role(name: str, rules: list[dict[str, Any]]) -> KubeObject:
+    labels = dict(_LABELS)
+    if name.startswith("system:aggregate-to-"):
+        labels |= _aggregate_label(name.removeprefix("system:aggregate-to-"))
+    role: KubeObject = {"metadata": {"name": name, "labels": labels}, "rules": rules}
+    if name in _AGGREGATED:
+        labels |= next(map(_aggregate_label, _AGGREGATED[_AGGREGATED.index(name) + 1 :]), {})
+        role["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": _aggregate_label(name)}]}
+    return role
 
 
 _BINDINGS = {
@@ -140,12 +162,7 @@ def bootstrap(registry: Registry) -> None:
     for name in NAMESPACES:
         _ensure(registry, "namespaces", "", {"metadata": {"name": name}})
     for name, rules in _roles().items():
-        _ensure(
-            registry,
-            "clusterroles",
-            "",
-            {"metadata": {"name": name, "labels": dict(_LABELS)}, "rules": rules},
-        )
+        _ensure(registry, "clusterroles", "", _cluster_role(name, rules))
     for name, groups in _BINDINGS.items():
         binding = {
             "metadata": {"name": name, "labels": dict(_LABELS)},

@@ -16,6 +16,10 @@ from lab.localkube.api.rbac import GROUP, Attributes, Authorizer, Rule
 from lab.localkube.protocols import Registry
 
 _ROLES = ("roles", "clusterroles")
+_EVERYTHING: tuple[Rule, ...] = (
+    {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+    {"nonResourceURLs": ["*"], "verbs": ["*"]},
+)
 
 
 class Escalation:
@@ -42,6 +46,9 @@ class Escalation:
             asked = Attributes("bind", GROUP, plural, "", namespace, str(ref.get("name", "")))
         if self._authorizer.allowed(user, asked):
             return
+        if obj.get("aggregationRule") and not all(self._holds(user, "", rule) for rule in _EVERYTHING):
+            why = "must have cluster-admin privileges to use the aggregationRule"
+            raise forbidden(resource.plural, resource.group, name_of(obj), why)
         role = obj
         if resource.plural not in _ROLES:
             role = self._registry.get(

@@ -12,6 +12,7 @@ from lab.core.clock import Clock
 from lab.kube.resources import Resource
 from lab.kube.status import StatusError
 from lab.localkube.controllers.accounts import AccountController
+from lab.localkube.controllers.aggregation import RoleAggregator
 from lab.localkube.controllers.autoscaler import SYNC_SECONDS, AutoscalerController
 from lab.localkube.controllers.autoscaler_replicas import UsageOf
 from lab.localkube.controllers.base import ANY, NODE_GRACE, Context, Controller
@@ -56,6 +57,7 @@ STANDARD: tuple[Factory, ...] = (
     TaintEviction,
     PodSweeper,
     EventSweeper,
+    RoleAggregator,
 )
 
 
