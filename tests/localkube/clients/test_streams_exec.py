@@ -27,6 +27,7 @@ __all__ = ["kubectl"]
 EXEC = pytest.mark.conforms(client="kubectl", verb="exec")
 STDIN = pytest.mark.conforms(client="kubectl", verb="exec -i")
 TERMINAL = pytest.mark.conforms(client="kubectl", verb="exec -it")
+slow = pytest.mark.slow
 MUCH = 100 * 1024 * 1024
 ROOM = 40 * 1024 * 1024
 """Bytes that localkube may weigh more after much has gone through it."""
@@ -40,7 +41,9 @@ async def pod(kube: KubeClient, namespace: str) -> str:
 
 @EXEC
 @STDIN
-@every_kubectl
+@pytest.mark.parametrize(
+    "minor", ["1.30", "1.33", *(pytest.param(each, marks=slow) for each in ("1.31", "1.32"))]
+)
 def test_output_errors_input_and_exit_codes(kubectl: Kubectls, pod: str, minor: str) -> None:
     run = kubectl(minor).run
     done = run("exec", pod, "--", "sh", "-c", "echo out; echo err >&2; exit 3")
