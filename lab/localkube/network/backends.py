@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from lab.kube.objects import KubeObject
 
 Address = tuple[str, int]
+AFFINITY_SECONDS = 10800
+"""Upstream's default: three hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Connections to `front` go to one of `backends`; `sticky` keeps a client address on one of them."""
+    """Connections to `front` go to one of `backends`.
+
+    affinity: seconds since its last connection for which a client address keeps its backend; 0 is never.
+    """
 
     front: Address
     backends: tuple[Address, ...]
     service: str
-    sticky: bool = False
+    affinity: float = 0.0
 
 
 def routes(
@@ -36,7 +41,7 @@ def routes(
     if cluster_ip == "None" or spec.get("type") == "ExternalName":
         return []
     name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
-    sticky = spec.get("sessionAffinity") == "ClientIP"
+    affinity = _affinity(spec)
     found = []
     for port in spec.get("ports") or ():
         if (port.get("protocol") or "TCP") != "TCP":
@@ -46,8 +51,15 @@ def routes(
         fronts: list[Address] = [(cluster_ip, int(port["port"]))]
         if port.get("nodePort"):
             fronts += [(address, int(port["nodePort"])) for address in node_addresses]
-        found += [Route(front, backends, f"{name}:{port['port']}", sticky) for front in fronts]
+        found += [Route(front, backends, f"{name}:{port['port']}", affinity) for front in fronts]
     return found
+
+
+def _affinity(spec: KubeObject) -> float:
+    if spec.get("sessionAffinity") != "ClientIP":
+        return 0.0
+    config = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+    return float(config.get("timeoutSeconds") or AFFINITY_SECONDS)
 
 
 def _of_slices(slices: Sequence[KubeObject], port_name: str) -> tuple[Address, ...]:

@@ -21,9 +21,9 @@ _HOST = re.compile(
 def rewrite_hosts(text: str, registry: Registry, address_of: Callable[[str], str]) -> str:
     """Replace names in the text by addresses.
 
-    `<service>.<namespace>.svc[.cluster.local]` becomes the Service's ClusterIP. With a hostname in front and
-    a headless Service, it becomes what `address_of` says of `<hostname>.<service>.<namespace>`. What names no
-    Service, or a headless one itself, stays as it is.
+    `<service>.<namespace>.svc[.cluster.local]` becomes the Service's ClusterIP, or its externalName. With a
+    hostname in front and a headless Service, it becomes what `address_of` says of
+    `<hostname>.<service>.<namespace>`. What names no Service, or a headless one itself, stays as it is.
     """
     if ".svc" not in text:
         return text
@@ -31,7 +31,10 @@ def rewrite_hosts(text: str, registry: Registry, address_of: Callable[[str], str
     def address(match: re.Match[str]) -> str:
         try:
             service = registry.get(SERVICES, match["namespace"], match["service"])
-            cluster_ip = str(service.get("spec", {}).get("clusterIP") or "None")
+            spec = service.get("spec", {})
+            if spec.get("type") == "ExternalName":
+                return match[0] if match["host"] else str(spec.get("externalName") or match[0])
+            cluster_ip = str(spec.get("clusterIP") or "None")
             if match["host"] and cluster_ip == "None":
                 return address_of(f"{match['host']}.{match['service']}.{match['namespace']}")
         except StatusError:

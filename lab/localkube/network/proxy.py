@@ -13,6 +13,7 @@ import logging
 from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
 from lab.kube.resources import Resource, builtin
 from lab.kube.status import StatusError
+from lab.localkube.network.affinity import Affinity
 from lab.localkube.network.backends import Address, Route, routes
 from lab.localkube.network.relay import BackendSide, ClientSide
 from lab.localkube.protocols import Registry, WatchEvent
@@ -39,6 +40,7 @@ class Listener:
         self._connections = connections
         self._server: asyncio.Server | None = None
         self._turn = 0
+        self._affinity = Affinity()
         self.complained = False
 
     @property
@@ -72,6 +74,8 @@ class Listener:
             except OSError as error:
                 log.debug("%s: %s:%d does not accept: %s", self.route.service, host, port, error)
             else:
+                if self.route.affinity:
+                    self._affinity.remember(client, (host, port), loop.time())
                 return side
         return None
 
@@ -79,8 +83,10 @@ class Listener:
         backends = list(self.route.backends)
         if not backends:
             return []
-        if self.route.sticky:
-            start = sum(client.encode()) % len(backends)
+        now, seconds = asyncio.get_running_loop().time(), self.route.affinity
+        kept = self._affinity.backend_of(client, backends, seconds, now) if seconds else None
+        if kept is not None:
+            start = backends.index(kept)
         else:
             start = self._turn % len(backends)
             self._turn += 1

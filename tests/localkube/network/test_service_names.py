@@ -19,7 +19,9 @@ def registry(tmp_path: Path) -> Iterator[Any]:
     opened = open_registry(
         tmp_path / "store", clock=SystemClock(), service_range=["127.9.200.1", "127.9.200.2"]
     )
-    for name, spec in (("db", {"ports": [{"port": 5432}]}), ("quiet", {"clusterIP": "None"})):
+    outside = {"type": "ExternalName", "externalName": "mail.example.com"}
+    services = {"db": {"ports": [{"port": 5432}]}, "quiet": {"clusterIP": "None"}, "mail": outside}
+    for name, spec in services.items():
         opened.create(builtin("Service"), "default", {"metadata": {"name": name}, "spec": spec})
     yield opened
     opened.close()
@@ -38,6 +40,8 @@ def registry(tmp_path: Path) -> Iterator[Any]:
         ("quiet-0.quiet.default.svc.cluster.local", "127.9.1.5"),
         ("quiet-0.db.default.svc", "quiet-0.db.default.svc"),
         ("a.quiet-0.quiet.default.svc", "a.quiet-0.quiet.default.svc"),
+        ("smtp://mail.default.svc:25", "smtp://mail.example.com:25"),
+        ("x.mail.default.svc", "x.mail.default.svc"),
         ("db.other.svc", "db.other.svc"),
         ("nobody.default.svc:80", "nobody.default.svc:80"),
         ("quiet.default.svc", "quiet.default.svc"),

@@ -17,6 +17,8 @@ from address_blocks import own_blocks
 
 from lab.core.clock import SystemClock
 from lab.kube.resources import builtin
+from lab.localkube.network.affinity import MOST_CLIENTS, Affinity
+from lab.localkube.network.backends import routes
 from lab.localkube.network.proxy import ServiceProxy
 from lab.localkube.registry.registry import open_registry
 
@@ -322,8 +324,109 @@ async def test_taken_address_is_retried(
 
 
 async def test_sticky_service_keeps_a_client_on_one_backend(net: Net) -> None:
-    both = [await net.backend(n, says(f"pod-{n}")) for n in (1, 2)]
+    one, two, three = [await net.backend(n, says(f"pod-{n}")) for n in (1, 2, 3)]
     ip = net.service("web", sessionAffinity="ClientIP")
-    net.endpoints("web", dict.fromkeys(both, READY))
+    net.endpoints("web", {one: READY, two: READY})
     await until(lambda: accepts(ip))
-    assert len({await ask(ip) for _ in range(6)}) == 1
+    [mine] = {await ask(ip) for _ in range(6)}
+    net.endpoints("web", {three: READY, one: READY, two: READY})
+    others = {"pod-1": two, "pod-2": one}
+    assert {await ask(ip) for _ in range(6)} == {mine}, "other endpoints come"
+    net.endpoints("web", {others[mine]: READY})
+    await until(lambda: asked(ip, f"pod-{1 if mine == 'pod-2' else 2}"))
+
+
+async def asked(ip: str, text: str) -> bool:
+    return await ask(ip) == text
+
+
+def test_affinity_ends_when_the_client_has_been_away_or_its_backend_is() -> None:
+    table, one, two = Affinity(), ("127.0.0.1", 1), ("127.0.0.1", 2)
+    assert table.backend_of("a", [one, two], 10, 0.0) is None
+    table.remember("a", two, 0.0)
+    assert table.backend_of("a", [one, two], 10, 9.0) == two
+    table.remember("a", two, 9.0)
+    assert table.backend_of("a", [one, two], 10, 18.9) == two
+    assert table.backend_of("a", [one, two], 10, 19.0) is None
+    assert table.backend_of("a", [one], 10, 10.0) is None
+    assert table.backend_of("b", [one, two], 10, 10.0) is None
+    for number in range(MOST_CLIENTS):
+        table.remember(str(number), one, 20.0)
+    assert table.backend_of("a", [two], 100, 20.0) is None
+
+
+def test_a_service_says_how_long_its_affinity_lasts() -> None:
+    service = {"metadata": {"name": "web", "namespace": "x"}, "spec": {"clusterIP": "127.0.0.9"}}
+    spec = service["spec"] | {"ports": [{"port": 1}], "sessionAffinity": "ClientIP"}
+    [route] = routes({**service, "spec": spec}, [], None)
+    assert route.affinity == 10800
+    config = {"sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 7}}}
+    [route] = routes({**service, "spec": spec | config}, [], None)
+    assert route.affinity == 7
+
+
+async def test_several_ports_each_with_its_own_targets(net: Net) -> None:
+    """A service without selector, with slices made by hand: two of them, and a port without a backend."""
+    one, two = await net.backend(1, says("web")), await net.backend(2, says("web"))
+    await net.backend(1, says("metrics"), port=PORT + 1)
+    ports = [{"name": name, "port": FRONT + n} for n, name in enumerate(("web", "metrics", "none"))]
+    ip = net.service("web", ports=ports)
+    for number, (address, targets) in enumerate(
+        ((one, {"web": PORT, "metrics": PORT + 1}), (two, {"web": PORT}))
+    ):
+        body = {
+            "metadata": {"name": f"by-hand-{number}", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4",
+            "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in targets.items()],
+            "endpoints": [{"addresses": [address]}],
+        }
+        net.registry.create(builtin("EndpointSlice"), "default", body)
+    await until(lambda: accepts(ip))
+    await until(lambda: accepts(ip, FRONT + 1))
+    assert [await ask(ip) for _ in range(4)] == ["web"] * 4
+    assert await ask(ip, FRONT + 1) == "metrics"
+    assert await refuses(ip, FRONT + 2)
+
+
+async def test_new_connections_leave_a_terminating_endpoint_and_old_ones_stay(net: Net) -> None:
+    async def echo_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(line)
+        writer.close()
+
+    leaving = await net.backend(1, echo_lines)
+    staying = await net.backend(2, says("staying"))
+    ip = net.service("web")
+    net.endpoints("web", {leaving: READY})
+    await until(lambda: accepts(ip))
+    reader, writer = await asyncio.open_connection(ip, FRONT)
+    writer.write(b"before\n")
+    assert await reader.readline() == b"before\n"
+    net.endpoints("web", {leaving: LEAVING, staying: READY})
+
+    async def moved() -> bool:
+        return await ask_quickly(ip) == "staying"
+
+    await until(moved)
+    assert [await ask(ip) for _ in range(6)] == ["staying"] * 6
+    writer.write(b"after\n")
+    assert await reader.readline() == b"after\n"
+    writer.close()
+    net.endpoints("web", {leaving: LEAVING, staying: {**LEAVING, "serving": False}})
+
+    async def back() -> bool:
+        return await ask_quickly(ip) == ""
+
+    await until(back)
+
+
+async def ask_quickly(ip: str) -> str:
+    """What a service says to a client that says nothing itself and then no more."""
+    reader, writer = await asyncio.open_connection(ip, FRONT)
+    writer.write_eof()
+    try:
+        return (await reader.read()).decode()
+    except ConnectionError:
+        return "reset"
+    finally:
+        writer.close()
