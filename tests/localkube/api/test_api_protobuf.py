@@ -107,6 +107,45 @@ def test_negative_numbers_and_empty_map_values() -> None:
     assert decode_object(envelope("scheduling.k8s.io/v1", "PriorityClass", raw))["value"] == -5
 
 
+def test_a_definition_with_its_schema() -> None:
+    def named(name: bytes, schema: bytes) -> bytes:
+        return field(29, field(1, name) + field(2, schema))
+
+    integer = field(5, b"integer") + field(8, field(1, b"0")) + field(16, 0)
+    closed = field(5, b"object") + field(30, field(1, 0))
+    free = field(5, b"object") + field(30, field(1, 1) + field(2, field(5, b"string"))) + field(38, 1)
+    many = field(5, b"array") + field(24, field(1, field(5, b"string"))) + field(20, field(1, b'"x"'))
+    schema = field(5, b"object") + named(b"n", integer) + named(b"c", closed) + named(b"f", free)
+    schema += named(b"m", many) + field(44, field(1, b"true") + field(2, b"why")) + field(43, b"atomic")
+    version = field(1, b"v1") + field(2, 0) + field(3, 1) + field(4, field(1, schema))
+    raw = field(1, field(1, b"d")) + field(2, field(1, b"g") + field(7, version))
+    body = envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition", raw)
+    assert decode_object(body)["spec"]["versions"] == [
+        {
+            "name": "v1",
+            "served": False,
+            "storage": True,
+            "schema": {
+                "openAPIV3Schema": {
+                    "type": "object",
+                    "properties": {
+                        "n": {"type": "integer", "default": 0, "maxItems": 0},
+                        "c": {"type": "object", "additionalProperties": False},
+                        "f": {
+                            "type": "object",
+                            "additionalProperties": {"type": "string"},
+                            "x-kubernetes-preserve-unknown-fields": True,
+                        },
+                        "m": {"type": "array", "items": {"type": "string"}, "enum": ["x"]},
+                    },
+                    "x-kubernetes-validations": [{"rule": "true", "message": "why"}],
+                    "x-kubernetes-map-type": "atomic",
+                }
+            },
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -127,7 +166,14 @@ def test_nonsense_is_a_status(content: bytes, code: int) -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.binary(max_size=60),
-    st.sampled_from([("v1", "Pod"), ("apps/v1", "Deployment"), ("v1", "DeleteOptions")]),
+    st.sampled_from(
+        [
+            ("v1", "Pod"),
+            ("apps/v1", "Deployment"),
+            ("v1", "DeleteOptions"),
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        ]
+    ),
 )
 def test_random_bytes_never_crash(raw: bytes, kind: tuple[str, str]) -> None:
     for content in (MAGIC + raw, envelope(*kind, raw)):

@@ -26,6 +26,7 @@ from lab.kube.status import StatusError, bad_request
 MAGIC = b"k8s\x00"
 TABLE = "messages.json.xz"
 _META = "k8s.io.apimachinery.pkg.apis.meta.v1."
+_EXTENSIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1."
 _DEEPEST = 40
 
 Value: TypeAlias = int | bytes
@@ -33,12 +34,14 @@ Message: TypeAlias = Mapping[str, tuple[str, str, str]]
 """Field number -> (JSON name, type, flag); the flag is r (repeated), m (map), i (inlined) or empty."""
 
 _POINTERS = (
-    "activeDeadlineSeconds allowPrivilegeEscalation automountServiceAccountToken backoffLimit "
-    "blockOwnerDeletion completions controller defaultMode enableServiceLinks expirationSeconds "
-    "failedJobsHistoryLimit fsGroup gracePeriodSeconds immutable minReplicas optional orphanDependents "
+    "activeDeadlineSeconds additionalItems additionalProperties allowPrivilegeEscalation "
+    "automountServiceAccountToken backoffLimit "
+    "blockOwnerDeletion completions controller default defaultMode enableServiceLinks example "
+    "expirationSeconds failedJobsHistoryLimit fsGroup gracePeriodSeconds immutable maxItems maxLength "
+    "maxProperties maximum minItems minLength minProperties minReplicas minimum optional orphanDependents "
     "parallelism priority privileged progressDeadlineSeconds readOnlyRootFilesystem replicas "
-    "revisionHistoryLimit runAsGroup runAsNonRoot runAsUser startingDeadlineSeconds storageClassName "
-    "successfulJobsHistoryLimit suspend terminationGracePeriodSeconds tolerationSeconds "
+    "revisionHistoryLimit runAsGroup runAsNonRoot runAsUser served startingDeadlineSeconds storage "
+    "storageClassName successfulJobsHistoryLimit suspend terminationGracePeriodSeconds tolerationSeconds "
     "ttlSecondsAfterFinished value"
 )
 
@@ -110,6 +113,19 @@ def _message(name: str, content: bytes, depth: int) -> dict[str, Any]:
     return out
 
 
+def _union(other: str, content: bytes, depth: int) -> Any:
+    """A schema, or something else that JSON writes in its place; the schema counts when it is there."""
+    chosen: list[Any] = []
+    for number, raw in _fields(content):
+        if other == "boolean" and number == 1:
+            chosen.append(_SCALARS["boolean"](raw))
+        elif number == (2 if other == "boolean" else 1):
+            return _message(f"{_EXTENSIONS}JSONSchemaProps", _bytes(raw), depth + 1)
+        elif number == 2:
+            chosen.append(_value(other, raw, depth + 1))
+    return (chosen or [False])[-1] if other == "boolean" else chosen
+
+
 def _entry(kind: str, content: bytes, depth: int) -> tuple[str, Any]:
     key, value = "", None
     for number, raw in _fields(content):
@@ -123,6 +139,8 @@ def _entry(kind: str, content: bytes, depth: int) -> tuple[str, Any]:
 def _value(kind: str, raw: Value, depth: int) -> Any:
     if kind in _SCALARS:
         return _SCALARS[kind](raw)
+    if kind in _UNIONS:
+        return _union(_UNIONS[kind], _bytes(raw), depth)
     special = _SPECIAL.get(kind)
     if special is not None:
         return special(_bytes(raw))
@@ -231,6 +249,13 @@ _SPECIAL: Mapping[str, Callable[[bytes], Any]] = {
     _META + "Duration": _duration,
     _META + "FieldsV1": _raw,
     "k8s.io.apimachinery.pkg.runtime.RawExtension": _raw,
+    _EXTENSIONS + "JSON": _raw,
     "k8s.io.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
     "k8s.io.apimachinery.pkg.api.resource.Quantity": _quantity,
 }
+_UNIONS: Mapping[str, str] = {
+    _EXTENSIONS + "JSONSchemaPropsOrArray": _EXTENSIONS + "JSONSchemaProps",
+    _EXTENSIONS + "JSONSchemaPropsOrBool": "boolean",
+    _EXTENSIONS + "JSONSchemaPropsOrStringArray": "string",
+}
+"""What may stand where a schema may."""

@@ -1,6 +1,6 @@
-"""Make `messages.json.xz` from the .proto files of k8s.io/api and k8s.io/apimachinery.
+"""Make `messages.json.xz` from the .proto files of k8s.io/{api,apimachinery,apiextensions-apiserver}.
 
-    python -m lab.localkube.api.protobuf.generate PATH_TO_API PATH_TO_APIMACHINERY
+    python -m lab.localkube.api.protobuf.generate PATH_TO_API PATH_TO_APIMACHINERY PATH_TO_APIEXTENSIONS
 
 A field whose name the OpenAPI schema does not know is one that JSON inlines; a message that the schema does
 not know and that only has `items` is a named list. Fields newer than the schema are left out.
@@ -19,7 +19,7 @@ from typing import Any
 from lab.kube.resources import BUILTIN
 from lab.kube.schema import definitions
 from lab.localkube.api.discovery import subresource_kind
-from lab.localkube.api.protobuf import _SPECIAL, TABLE
+from lab.localkube.api.protobuf import _SPECIAL, _UNIONS, TABLE
 
 _LINE = re.compile(
     r"^\s+(?P<label>optional |repeated )?(?P<type>map<[^>]+>|[.\w]+) (?P<name>\w+) = (?P<no>\d+);"
@@ -63,7 +63,17 @@ def _full(kind: str, prefix: str) -> str:
 
 def schema_name(message: str) -> str:
     """`k8s.io.api.apps.v1.X` as OpenAPI calls it: `io.k8s.api.apps.v1.X`."""
-    return "io.k8s." + message.removeprefix("k8s.io.")
+    return "io.k8s." + message.removeprefix("k8s.io.").replace("_apiserver", "-apiserver")
+
+
+def message_name(definition: str) -> str:
+    """The other way round."""
+    return "k8s.io." + definition.removeprefix("io.k8s.").replace("-apiserver", "_apiserver")
+
+
+def _plain(name: str) -> str:
+    """A field's name as both spell it: `x-kubernetes-map-type` and `xKubernetesMapType`, `$ref` and `ref`."""
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def fit(message: str, fields: Fields, messages: Mapping[str, Fields]) -> Fields:
@@ -72,10 +82,10 @@ def fit(message: str, fields: Fields, messages: Mapping[str, Fields]) -> Fields:
     schema = definitions().get(schema_name(message))
     if schema is None:
         return fields
-    names = {name.lower(): name for name in schema.get("properties", {})}
+    names = {_plain(name): name for name in schema.get("properties", {})}
     out: Fields = {}
     for number, (name, kind, flag) in fields.items():
-        known = names.get(name.lower())
+        known = names.get(_plain(name))
         if known is not None:
             out[number] = (known, kind, flag)
         elif not flag and _is_inlined(kind, names, messages):
@@ -87,11 +97,11 @@ def _is_inlined(
     kind: str, names: Mapping[str, str], messages: Mapping[str, Fields], deep: bool = False
 ) -> bool:
     """Are most fields of a message, inlined ones of its own included, fields of the one around it?"""
-    if kind not in messages or kind in _SPECIAL:
+    if kind not in messages or kind in _SPECIAL or kind in _UNIONS:
         return False
     fields = messages[kind].values()
     known = [
-        name.lower() in names or (not deep and not flag and _is_inlined(inner, names, messages, True))
+        _plain(name) in names or (not deep and not flag and _is_inlined(inner, names, messages, True))
         for name, inner, flag in fields
     ]
     return sum(known) * 2 > len(known)
@@ -106,7 +116,7 @@ def roots() -> dict[str, str]:
         kinds.add((resource.group, resource.version, resource.kind))
         kinds |= {subresource_kind(resource, name) for name in resource.subresources}
     by_kind = {
-        (kind["group"], kind["version"], kind["kind"]): "k8s.io." + name.removeprefix("io.k8s.")
+        (kind["group"], kind["version"], kind["kind"]): message_name(name)
         for name, schema in definitions().items()
         for kind in schema.get("x-kubernetes-group-version-kind", ())
     }
@@ -124,7 +134,7 @@ def table(messages: Mapping[str, Fields]) -> dict[str, Any]:
     pending = list(roots().values())
     while pending:
         name = pending.pop()
-        if name in reached or name in lists or name in _SPECIAL or name in _SCALARS.values():
+        if name in reached or name in lists or name in {*_SPECIAL, *_UNIONS, *_SCALARS.values()}:
             continue
         fields = messages[name]
         only = [field[0] for field in fields.values()]
