@@ -66,9 +66,9 @@ def parse_request(method: str, path: str, query: Mapping[str, str]) -> RequestIn
         group, version, rest = "", parts[1], parts[2:]
     else:
         group, version, rest = parts[1], parts[2], parts[3:]
-    watch = truthy(query.get("watch"))
-    if rest and rest[0] == "watch":  # the deprecated /watch/ prefix
-        watch, rest = True, rest[1:]
+    prefixed = bool(rest) and rest[0] == "watch"  # deprecated, and the only way to watch one name
+    if prefixed:
+        rest = rest[1:]
     namespace = ""
     if len(rest) >= 2 and rest[0] == "namespaces":
         if len(rest) >= 3 and rest[2] not in ("status", "finalize"):
@@ -79,9 +79,8 @@ def parse_request(method: str, path: str, query: Mapping[str, str]) -> RequestIn
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     if method in ("GET", "HEAD"):
-        verb = "get" if name and not watch else ("watch" if watch else "list")
-        if subresource and not watch:
-            verb = "get"
+        watch = prefixed or (not name and truthy(query.get("watch")))
+        verb = "watch" if watch else ("get" if name else "list")
     else:
         verb = _METHOD_VERBS.get(method, method.lower())
         if verb == "delete" and not name:

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from lab.core.clock import Clock
 from lab.kube.request import RequestInfo, parse_request
+from lab.kube.resources import BUILTIN
 from lab.kube.status import (
     StatusError,
     internal_error,
@@ -39,6 +40,7 @@ from lab.localkube.protocols import PodRuntime, Registry
 log = logging.getLogger(__name__)
 
 GIT_VERSION = "v1.32.0+localkube"
+_BUILTIN_GROUPS = frozenset(resource.group for resource in BUILTIN)
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
@@ -69,7 +71,7 @@ class Api:
         reviews = Reviews(registry, self._authenticator, self._authorizer, tokens, clock)
         self.metrics = ResourceMetrics(registry, clock, metrics_window, lambda: self.streams.runtime)
         escalation = Escalation(registry, self._authorizer)
-        self._rest = Rest(registry, reviews, self.streams, escalation, clock, self.metrics)
+        self._rest = Rest(registry, reviews, self.streams, escalation, clock, self.metrics, self._authorizer)
 
     def application(self) -> web.Application:
         """The aiohttp application: one handler for every method and path."""
@@ -82,7 +84,8 @@ class Api:
         try:
             return await self._answer(request)
         except StatusError as error:
-            return _failure(error)
+            absent = error.code == 404 and error.details == {} and not _is_own_path(request.path)
+            return _page_not_found() if absent else _failure(error)
         except ConnectionError:
             raise
         except Exception as error:
@@ -163,7 +166,9 @@ class Api:
             if single not in checks:
                 return _page_not_found()
             checks = {single: checks[single]}
-        lines = [f"[+]{name} ok" if ok else f"[-]{name} failed: still starting" for name, ok in checks.items()]
+        lines = [
+            f"[+]{name} ok" if ok else f"[-]{name} failed: still starting" for name, ok in checks.items()
+        ]
         if not all(checks.values()):
             return web.Response(status=500, text="\n".join([*lines, f"{kind} check failed", ""]))
         if verbose and not single:
@@ -211,8 +216,13 @@ def _single_name(field_selector: str) -> str:
     return ""
 
 
+def _is_own_path(path: str) -> bool:
+    """Is it below /api or a built-in group? What is not found is a Status there, and elsewhere plain text."""
+    top, _, rest = path.strip("/").partition("/")
+    return top == "api" or (top == "apis" and rest.split("/")[0] in _BUILTIN_GROUPS)
+
+
 def _page_not_found() -> web.Response:
-    """What a path gets that no part of the API serves, such as one below an absent group."""
     headers = {"X-Content-Type-Options": "nosniff"}
     return web.Response(status=404, text="404 page not found\n", headers=headers)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from multidict import MultiMapping
 
 from lab.kube.objects import KubeObject
@@ -36,7 +37,7 @@ def write_options(
     if len(manager) > _MANAGER_LENGTH:
         causes.append(_invalid("fieldManager", manager, f"must be no more than {_MANAGER_LENGTH} bytes"))
     if validation and validation not in _VALIDATIONS:
-        causes.append(_unsupported("fieldValidation", validation, _VALIDATIONS))
+        causes.append(_unsupported("fieldValidation", validation, ("", *_VALIDATIONS)))
     if verb == "patch":
         if content_type == APPLY and not manager:
             causes.append(
@@ -163,7 +164,7 @@ def _match_causes(match: str, version: str, query: MultiMapping[str]) -> list[Ca
     if match not in ("Exact", "NotOlderThan"):
         causes.append(_unsupported(field, match, ("Exact", "NotOlderThan", "")))
     elif match == "Exact" and version == "0":
-        causes.append(_forbidden(field, f'{field} "Exact" is forbidden for resourceVersion "0"'))
+        causes.append(_forbidden(field, f'{field} "exact" is forbidden for resourceVersion "0"'))
     return causes
 
 
@@ -179,7 +180,10 @@ def resource_version(query: MultiMapping[str], name: str = "") -> int | None:
 
 
 def _dry_run_causes(values: Sequence[str]) -> list[Cause]:
-    return [_unsupported("dryRun", value, ("All",)) for value in values if value != "All"][:1]
+    if all(value == "All" for value in values):
+        return []
+    shown = orjson.dumps(list(values)).decode()
+    return [("dryRun", "FieldValueNotSupported", f'Unsupported value: {shown}: supported values: "All"')]
 
 
 def _unsupported(field: str, value: str, supported: Sequence[str]) -> Cause:

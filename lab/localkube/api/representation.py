@@ -24,6 +24,7 @@ class Representation:
         self.accepted = accepted
         self._now = now
         self._include = include or "Metadata"
+        self._has_head = False
 
     @property
     def is_table(self) -> bool:
@@ -82,16 +83,18 @@ class Representation:
             if isinstance(self.resource, CustomResource)
             else COLUMNS.get(self.resource.key, GENERIC)
         )
+        head = None if self._has_head else [column.definition() for column in columns]
+        self._has_head = True  # the columns come with the first event of a watch alone
         return {
             "kind": "Table",
             "apiVersion": f"meta.k8s.io/{self.accepted.version}",
             "metadata": metadata,
-            "columnDefinitions": [column.definition() for column in columns],
+            "columnDefinitions": head,
             "rows": [self._row(columns, item, now) for item in items],
         }
 
     def _row(self, columns: Sequence[Column], obj: KubeObject, now: datetime) -> KubeObject:
-        row: KubeObject = {"cells": [column.cell(obj, now) for column in columns]}
+        row: KubeObject = {"cells": [column.cell(obj, now) for column in columns], "object": None}
         if self.resource.key == "pods" and (conditions := row_conditions(obj)):
             row["conditions"] = conditions
         if self._include == "Object":

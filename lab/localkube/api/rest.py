@@ -11,6 +11,7 @@ from aiohttp import web
 
 from lab.core.clock import Clock
 from lab.kube.objects import KubeObject
+from lab.kube.patch import APPLY_PATCH
 from lab.kube.request import RequestInfo
 from lab.kube.resources import Resource
 from lab.kube.status import (
@@ -18,9 +19,9 @@ from lab.kube.status import (
     bad_request,
     method_not_allowed,
     path_not_found,
-    unsupported_media_type,
 )
 from lab.localkube.api.admission import connect_request, token_request
+from lab.localkube.api.calls import Call
 from lab.localkube.api.discovery import subresource_kind, subresource_verbs
 from lab.localkube.api.escalation import Escalation
 from lab.localkube.api.identity import User
@@ -29,6 +30,7 @@ from lab.localkube.api.metrics import GROUP as METRICS
 from lab.localkube.api.metrics import ResourceMetrics
 from lab.localkube.api.options import check_list_options, delete_options, integer, write_options
 from lab.localkube.api.podstreams import PodStreams
+from lab.localkube.api.rbac import Authorizer
 from lab.localkube.api.representation import Representation
 from lab.localkube.api.reviews import Reviews
 from lab.localkube.api.watching import stream_watch
@@ -36,6 +38,7 @@ from lab.localkube.protocols import Registry, WriteOptions
 from lab.localkube.registry.custom.resource import CustomResource
 from lab.localkube.registry.decoding import conform, strict_error
 from lab.localkube.registry.scale import scale_of
+from lab.localkube.registry.strategy import may_be_put
 
 _REVIEW_GROUPS = ("authorization.k8s.io", "authentication.k8s.io")
 _NAMED = ("create", "update", "patch")
@@ -51,6 +54,7 @@ _RETURNED_WHEN_DELETED = (
     "storageclasses.storage.k8s.io",
 )
 
+_OF_THE_OLD = ("uid", "resourceVersion")
 PLAIN = Accepted()
 
 
@@ -79,14 +83,16 @@ class Rest:
         escalation: Escalation,
         clock: Clock,
         metrics: ResourceMetrics,
+        authorizer: Authorizer,
     ) -> None:
         self._registry = registry
         self._reviews = reviews
         self._metrics = metrics
         self._streams = streams
         self._escalation = escalation
+        self._authorizer = authorizer
         self._clock = clock
-        self._verbs: dict[str, Callable[[_Call], Awaitable[web.StreamResponse]]] = {
+        self._verbs: dict[str, Callable[[Call], Awaitable[web.StreamResponse]]] = {
             "get": self._get,
             "list": self._list,
             "watch": self._watch,
@@ -100,7 +106,7 @@ class Rest:
     async def answer(self, request: web.Request, info: RequestInfo, user: User) -> web.StreamResponse:
         """Carry a request out. Raises StatusError."""
         resource = self._registry.resource(info.group, info.version, info.resource)
-        call = _Call(request, info, user, resource)
+        call = Call(request, info, user, resource)
         if info.subresource:
             if info.subresource not in resource.subresources:
                 raise path_not_found()
@@ -125,12 +131,12 @@ class Rest:
             response.headers.add("Warning", f'299 - "{resource.deprecation}"')
         return response
 
-    def _shape(self, call: _Call) -> Representation:
+    def _shape(self, call: Call) -> Representation:
         accepted = negotiate(call.request.headers.get("Accept", ""))
         include = call.request.query.get("includeObject", "")
         return Representation(call.resource, accepted, self._clock.now(), include)
 
-    async def _get(self, call: _Call) -> web.StreamResponse:
+    async def _get(self, call: Call) -> web.StreamResponse:
         shape = self._shape(call)
         if call.resource.group == METRICS:
             return respond(shape.one(self._metrics.get(call.resource, call.namespace, call.info.name)))
@@ -139,7 +145,7 @@ class Rest:
             return respond(scale_of(call.resource, obj))
         return respond(shape.one(obj))
 
-    async def _list(self, call: _Call) -> web.StreamResponse:
+    async def _list(self, call: Call) -> web.StreamResponse:
         query, shape = call.request.query, self._shape(call)
         check_list_options(query, watch=False)
         if call.resource.group == METRICS:
@@ -157,7 +163,7 @@ class Rest:
         )
         return respond(shape.many(result))
 
-    async def _watch(self, call: _Call) -> web.StreamResponse:
+    async def _watch(self, call: Call) -> web.StreamResponse:
         return await stream_watch(
             call.request,
             self._registry,
@@ -168,7 +174,7 @@ class Rest:
             self._clock,
         )
 
-    async def _create(self, call: _Call) -> web.StreamResponse:
+    async def _create(self, call: Call) -> web.StreamResponse:
         shape = self._shape(call)
         obj, options = await self._body(call, "create")
         if call.resource.group in _REVIEW_GROUPS:
@@ -176,11 +182,26 @@ class Rest:
             return respond(self._reviews.answer(call.resource, call.namespace, obj, call.user), 201)
         if call.info.subresource:
             return self._create_subresource(call, obj, options)
+        return self._create_object(call, obj, options, shape)
+
+    def _create_object(
+        self, call: Call, obj: KubeObject, options: WriteOptions, shape: Representation
+    ) -> web.Response:
         self._guard(call, options, lambda o: self._registry.create(call.resource, call.namespace, obj, o))
         created = self._registry.create(call.resource, call.namespace, obj, options)
         return respond(shape.one(created), 201, options.warnings)
 
-    def _create_subresource(self, call: _Call, obj: KubeObject, options: WriteOptions) -> web.Response:
+    def _is_created_by(self, call: Call) -> bool:
+        """Is it a PUT that creates, as there is no such object and its kind allows that?"""
+        if call.info.subresource or not may_be_put(call.resource):
+            return False
+        try:
+            self._registry.get(call.resource, call.namespace, call.info.name)
+        except StatusError:
+            return True
+        return False
+
+    def _create_subresource(self, call: Call, obj: KubeObject, options: WriteOptions) -> web.Response:
         namespace, name = call.namespace, call.info.name
         if call.info.subresource == "token":
             obj = _conform(obj, *subresource_kind(call.resource, "token"))
@@ -194,9 +215,13 @@ class Rest:
         success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
         return respond(success, 201, options.warnings)
 
-    async def _update(self, call: _Call) -> web.StreamResponse:
+    async def _update(self, call: Call) -> web.StreamResponse:
         shape = self._shape(call)
         obj, options = await self._body(call, "update")
+        if self._is_created_by(call):
+            self._authorizer.check(call.user, call.creation)
+            obj["metadata"] = {key: value for key, value in obj["metadata"].items() if key not in _OF_THE_OLD}
+            return self._create_object(call, obj, options, shape)
 
         def write(chosen: WriteOptions) -> KubeObject:
             return self._registry.update(
@@ -211,17 +236,16 @@ class Rest:
         self._guard(call, options, write)
         return respond(shape.one(write(options)), 200, options.warnings)
 
-    async def _patch(self, call: _Call) -> web.StreamResponse:
+    async def _patch(self, call: Call) -> web.StreamResponse:
         shape = self._shape(call)
         media = media_type(call.request.headers.get("Content-Type", ""))
-        if media not in PATCH_TYPES:
-            accepted = ", ".join(PATCH_TYPES)
-            raise unsupported_media_type(
-                f"the body of the request was in an unknown format - accepted media types include: {accepted}"
-            )
+        if media not in PATCH_TYPES and not isinstance(call.resource, CustomResource):
+            raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
         options = write_options(call.request.query, "patch", call.user, call.agent, media)
         patch, duplicates = decode(await call.request.read(), media)
         _check_duplicates(call.resource, duplicates, options)
+        if media == APPLY_PATCH:
+            call.check_applied(patch)
 
         def write(chosen: WriteOptions) -> tuple[KubeObject, bool]:
             return self._registry.patch(
@@ -238,13 +262,13 @@ class Rest:
         patched, created = write(options)
         return respond(shape.one(patched), 201 if created else 200, options.warnings)
 
-    def _guard(self, call: _Call, options: WriteOptions, write: Callable[[WriteOptions], KubeObject]) -> None:
+    def _guard(self, call: Call, options: WriteOptions, write: Callable[[WriteOptions], KubeObject]) -> None:
         """Try a write of a role or binding dry, and refuse it when it would grant too much."""
         if self._escalation.concerns(call.resource, call.user):
             trial = write(replace(options, dry_run=True, warnings=[]))
             self._escalation.check(call.resource, call.namespace, trial, call.user)
 
-    async def _delete(self, call: _Call) -> web.StreamResponse:
+    async def _delete(self, call: Call) -> web.StreamResponse:
         shape = self._shape(call)
         delete, options = delete_options(await self._delete_body(call), call.request.query, call.user)
         obj, gone = self._registry.delete(call.resource, call.namespace, call.info.name, delete, options)
@@ -256,7 +280,7 @@ class Rest:
         kept = {key: value for key, value in details.items() if value}
         return respond(success | {"details": kept}, 200, options.warnings)
 
-    async def _delete_collection(self, call: _Call) -> web.StreamResponse:
+    async def _delete_collection(self, call: Call) -> web.StreamResponse:
         shape, query = self._shape(call), call.request.query
         delete, options = delete_options(await self._delete_body(call), query, call.user)
         result = self._registry.delete_collection(
@@ -269,11 +293,11 @@ class Rest:
         )
         return respond(shape.many(result), 200, options.warnings)
 
-    async def _delete_body(self, call: _Call) -> Any:
+    async def _delete_body(self, call: Call) -> Any:
         content = await call.request.read()
         return decode(content, call.request.headers.get("Content-Type", ""))[0] if content else None
 
-    async def _body(self, call: _Call, verb: str) -> tuple[KubeObject, WriteOptions]:
+    async def _body(self, call: Call, verb: str) -> tuple[KubeObject, WriteOptions]:
         options = write_options(call.request.query, verb, call.user, call.agent)
         content_type = call.request.headers.get("Content-Type", "")
         obj, duplicates = decode(await call.request.read(), content_type)
@@ -295,57 +319,3 @@ def _check_duplicates(resource: Resource, duplicates: list[str], options: WriteO
 def _conform(obj: KubeObject, group: str, version: str, kind: str) -> KubeObject:
     """What is answered and not stored, held against its schema as the registry does with the rest."""
     return conform(obj, group, version, kind)[0]
-
-
-class _Call:
-    """One request with its resource found."""
-
-    def __init__(self, request: web.Request, info: RequestInfo, user: User, resource: Resource) -> None:
-        self.request = request
-        self.info = info
-        self.user = user
-        self.resource = resource
-        self.namespace = info.namespace if resource.namespaced else ""
-        self.agent = request.headers.get("User-Agent", "")
-
-    @property
-    def field_selector(self) -> str:
-        """The field selector; a watch of one name (the old form) selects that name."""
-        selector: str = self.request.query.get("fieldSelector", "")
-        if self.info.name:
-            named = f"metadata.name={self.info.name}"
-            return f"{selector},{named}" if selector else named
-        return selector
-
-    def check_body(self, obj: KubeObject) -> None:
-        """Fill in kind and apiVersion, and hold kind, name and namespace against the path."""
-        resource, info = self.resource, self.info
-        group, version, kind = (
-            subresource_kind(resource, info.subresource)
-            if info.subresource
-            else (resource.group, resource.version, resource.kind)
-        )
-        api_version = f"{group}/{version}" if group else version
-        given = (str(obj.setdefault("apiVersion", api_version)), str(obj.setdefault("kind", kind)))
-        if given != (api_version, kind) and info.subresource not in ("eviction", "scale"):
-            raise bad_request(
-                f"the API version in the data ({given[0]}) and kind ({given[1]}) do not match the expected "
-                f"API version ({api_version}) and kind ({kind})"
-            )
-        metadata = obj.get("metadata")
-        if metadata is None:
-            metadata = obj["metadata"] = {}
-        if not isinstance(metadata, dict):
-            raise bad_request("metadata must be an object")
-        if self.namespace and metadata.get("namespace") not in (None, "", self.namespace):
-            raise bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-        if info.name:
-            if not metadata.get("name"):
-                metadata["name"] = info.name
-            if metadata["name"] != info.name:
-                raise bad_request(
-                    f"the name of the object ({metadata['name']}) does not match "
-                    f"the name on the URL ({info.name})"
-                )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from lab.core.clock import Clock, rfc3339
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource, builtin
-from lab.kube.status import bad_request, conflict, invalid
+from lab.kube.status import StatusError, bad_request, conflict, invalid
 from lab.localkube.api.identity import DEFAULT_SECONDS, ISSUER, Authenticator, Tokens, User
 from lab.localkube.api.rbac import Attributes, Authorizer
 from lab.localkube.protocols import Registry
@@ -104,15 +106,12 @@ class Reviews:
 
     def _subject(self, resource: Resource, namespace: str, spec: Mapping[str, Any]) -> User:
         if not spec.get("user") and not spec.get("groups"):
-            cause = (
-                "spec.user",
-                "FieldValueRequired",
-                "Required value: at least one of user or group must be specified",
-            )
-            raise invalid(resource.kind, resource.group, "", [cause])
+            why = "at least one of user or group must be specified"
+            raise _invalid_review("spec.user", f'Invalid value: "": {why}')
         asked = (spec.get("resourceAttributes") or {}).get("namespace", "")
         if resource.namespaced and asked != namespace:
-            raise bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+            problem = f'Invalid value: "{asked}": must match metadata.namespace'
+            raise _invalid_review("spec.resourceAttributes.namespace", problem)
         extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
         return User(
             str(spec.get("user", "")), tuple(spec.get("groups") or ()), str(spec.get("uid", "")), extra
@@ -141,10 +140,20 @@ class Reviews:
         return {"authenticated": True, "user": user.info(), "audiences": audiences or [ISSUER]}
 
 
+def _invalid_review(field: str, problem: str) -> StatusError:
+    """A 422 without a kind, as upstream's."""
+    return invalid("", "authorization.k8s.io", "", [(field, "FieldValueInvalid", problem)])
+
+
 def _attributes(spec: Mapping[str, Any]) -> Attributes:
     resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if bool(resource) == bool(other):
-        raise bad_request("exactly one of nonResourceAttributes or resourceAttributes must be specified")
+    if resource and other:
+        shown = orjson.dumps({"Path": other.get("path", ""), "Verb": other.get("verb", "")}).decode()
+        problem = f"Invalid value: {shown}: cannot be specified in combination with resourceAttributes"
+        raise _invalid_review("spec.nonResourceAttributes", problem)
+    if not resource and not other:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        raise _invalid_review("spec.resourceAttributes", f"Invalid value: null: {why}")
     if other:
         return Attributes(verb=str(other.get("verb", "")), path=str(other.get("path", "")))
     resource = resource or {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable
 
-from lab.kube.objects import namespace_of
+from lab.kube.objects import KubeObject, namespace_of
 from lab.kube.resources import Resource, builtin
 from lab.localkube.controllers.base import Controller, deleting, with_condition
 from lab.localkube.controllers.queue import Key
@@ -14,6 +15,23 @@ from lab.localkube.protocols import WatchEvent
 NAMESPACES = builtin("Namespace")
 FINALIZER = "kubernetes"
 RECHECK = 5.0
+_WELL = {
+    "NamespaceDeletionDiscoveryFailure": ("ResourcesDiscovered", "All resources successfully discovered"),
+    "NamespaceDeletionGroupVersionParsingFailure": (
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed",
+    ),
+    "NamespaceDeletionContentFailure": (
+        "ContentDeleted",
+        "All content successfully deleted, may be waiting on finalization",
+    ),
+    "NamespaceContentRemaining": ("ContentRemoved", "All content successfully removed"),
+    "NamespaceFinalizersRemaining": (
+        "ContentHasNoFinalizers",
+        "All content-preserving finalizers finished",
+    ),
+}
+"""The conditions of a namespace that is being deleted, and what they say when all is well."""
 
 
 class NamespaceController(Controller):
@@ -67,14 +85,39 @@ class NamespaceController(Controller):
         namespace = self.cache.get("namespaces", *key)
         if namespace is None:
             return
-        counts = ", ".join(f"{each} has {count} resource instances" for each, count in remaining.items())
-        condition = {
-            "type": "NamespaceContentRemaining",
-            "status": "True",
-            "reason": "SomeResourcesRemain",
-            "message": f"Some resources are remaining: {counts}",
-            "lastTransitionTime": self.timestamp(),
+        counts = [
+            f"{each if '.' in each else f'{each}.'} has {count} resource instances"
+            for each, count in sorted(remaining.items())
+        ]
+        holders = [
+            f"{finalizer} in {count} resource instances"
+            for finalizer, count in sorted(self._finalizers(key[1], remaining).items())
+        ]
+        found = {
+            "NamespaceContentRemaining": ("SomeResourcesRemain", "Some resources are remaining: ", counts),
+            "NamespaceFinalizersRemaining": (
+                "SomeFinalizersRemain",
+                "Some content in the namespace has finalizers remaining: ",
+                holders,
+            ),
         }
         status = dict(namespace.get("status") or {})
-        status["conditions"] = with_condition(status.get("conditions") or (), condition)
+        conditions: Iterable[KubeObject] = status.get("conditions") or ()
+        for kind, (reason, message) in _WELL.items():
+            state = "False"
+            if kind in found and found[kind][2]:
+                state, reason = "True", found[kind][0]
+                message = found[kind][1] + ", ".join(found[kind][2])
+            condition = {"type": kind, "status": state, "reason": reason, "message": message}
+            conditions = with_condition(conditions, condition | {"lastTransitionTime": self.timestamp()})
+        status["conditions"] = list(conditions)
         self.write_status(NAMESPACES, namespace, status)
+
+    def _finalizers(self, name: str, remaining: Iterable[str]) -> Counter[str]:
+        """How many of the objects that are still there have each finalizer."""
+        return Counter(
+            finalizer
+            for key in remaining
+            for obj in self.cache.all(key, name)
+            for finalizer in obj["metadata"].get("finalizers") or ()
+        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,11 +22,28 @@ Reader = Callable[[Any, str, list[str]], Any]
 
 _SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 _SCHEMA_OR_ELSE = frozenset(f"{_SCHEMA}Or{other}" for other in ("Array", "Bool"))
-_GO_TYPES = {"string": "string", "boolean": "bool", "array": "array", "object": "object", "number": "number"}
+_GO_TYPES = {"string": "string", "boolean": "bool", "number": "float64"}
+_INDEX = re.compile(r"\[\d+\]")
+
+
+class DecodingError(StatusError):
+    """400: a field has the wrong JSON type. `why` is Go's sentence about it."""
+
+    def __init__(self, kind: str, version: str, why: str) -> None:
+        message = f'{kind} in version "{version}" cannot be handled as a {kind}: {why}'
+        super().__init__(400, "BadRequest", message)
+        self.why = why
 
 
 class _TypeMismatch(Exception):
-    """A value of the wrong JSON type."""
+    """A value of the wrong JSON type. owner: the Go type of the field's struct, once it is known."""
+
+    def __init__(self, seen: str, path: str, wanted: str) -> None:
+        self.seen, self.path, self.wanted, self.owner = seen, _INDEX.sub("", path), wanted, ""
+
+    def __str__(self) -> str:
+        where = f"Go struct field {self.owner}.{self.path}" if self.path else "Go value"
+        return f"json: cannot unmarshal {self.seen} into {where} of type {self.wanted}"
 
 
 def thaw(obj: KubeObject) -> KubeObject:
@@ -84,7 +102,7 @@ def conform(obj: KubeObject, group: str, version: str, kind: str) -> tuple[KubeO
     except RecursionError:
         raise bad_request("the object is nested too deeply") from None
     except _TypeMismatch as error:
-        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from error
+        raise DecodingError(kind, version, str(error)) from error
     return value, unknown
 
 
@@ -98,7 +116,7 @@ def conform_as(
     try:
         result: KubeObject = _reader_of(definition)(value, path, unknown)
     except _TypeMismatch as error:
-        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from error
+        raise DecodingError(kind, version, str(error)) from error
     return result
 
 
@@ -120,8 +138,8 @@ def _reader_of(name: str) -> Reader:
         wanted = (str, int) if schema.get("format") == "int-or-string" else (str, int, float)
         return functools.partial(_read_union, wanted)
     if "properties" not in schema:
-        return _reader(schema, name.rsplit(".", 1)[-1]) if schema.get("type") != "object" else _read_any
-    return _struct(schema, name.rsplit(".", 1)[-1])
+        return _reader(schema) if schema.get("type") != "object" else _read_any
+    return _struct(schema, name)
 
 
 def _read_any(value: Any, path: str, unknown: list[str]) -> Any:
@@ -136,51 +154,77 @@ def _read_schema_or_else(value: Any, path: str, unknown: list[str]) -> Any:
 
 def _read_union(wanted: tuple[type, ...], value: Any, path: str, unknown: list[str]) -> Any:
     if isinstance(value, bool) or not isinstance(value, wanted):
-        raise _TypeMismatch(f"json: cannot unmarshal {_json_type(value)} into Go value at {path}")
+        raise _TypeMismatch(_json_type(value), path, "int32" if int in wanted else "string")
     return value
 
 
-def _struct(schema: Schema, type_name: str) -> Reader:
+def _struct(schema: Schema, name: str) -> Reader:
     properties: dict[str, Schema] = schema["properties"]
     readers: dict[str, Reader] = {}
+    go_type = _go_name(name)
 
     def read(value: Any, path: str, unknown: list[str]) -> Any:
         if not isinstance(value, dict):
-            raise _mismatch(value, path, type_name, type_name)
+            raise _TypeMismatch(_json_type(value), path, go_type)
         result: KubeObject = {}
-        for key, member in value.items():
-            reader = readers.get(key)
-            if reader is None:
-                if key not in properties:
-                    unknown.append(f'unknown field "{path}.{key}"' if path else f'unknown field "{key}"')
-                    continue
-                reader = readers[key] = _reader(properties[key], type_name)
-            if member is not None:
-                result[key] = reader(member, f"{path}.{key}" if path else key, unknown)
+        try:
+            for key, member in value.items():
+                reader = readers.get(key)
+                if reader is None:
+                    if key not in properties:
+                        unknown.append(f'unknown field "{path}.{key}"' if path else f'unknown field "{key}"')
+                        continue
+                    reader = readers[key] = _reader(properties[key])
+                if member is not None:
+                    result[key] = reader(member, f"{path}.{key}" if path else key, unknown)
+        except _TypeMismatch as error:
+            error.owner = error.owner or go_type.rpartition(".")[2]
+            raise
         return result
 
     return read
 
 
-def _reader(schema: Schema, owner: str) -> Reader:
+def _reader(schema: Schema) -> Reader:
     name = reference(schema)
     if name:
         return _reader_of(name)
     kind = schema.get("type")
     if kind == "array":
-        return _array(_reader(schema.get("items", {}), owner), owner)
+        return _array(_reader(schema.get("items", {})), _go_type(schema))
     if kind == "object":
         extra = schema.get("additionalProperties")
-        return _map(_reader(extra, owner), owner, _zero(extra)) if isinstance(extra, dict) else _read_any
+        if not isinstance(extra, dict):
+            return _read_any
+        return _map(_reader(extra), _go_type(schema), _zero(extra), keyed=bool(reference(extra)))
     if kind is None:
         return _read_any
-    return functools.partial(_read_scalar, kind, schema.get("format", ""), owner)
+    return functools.partial(_read_scalar, kind, _go_type(schema))
 
 
-def _array(item: Reader, owner: str) -> Reader:
+def _go_name(definition: str) -> str:
+    return ".".join(definition.split(".")[-2:])
+
+
+def _go_type(schema: Schema) -> str:
+    """A type as Go calls it: `v1.Container`, `[]v1.Container`, `map[string]string`, `int32`."""
+    name = reference(schema)
+    if name:
+        return _go_name(name)
+    kind = schema.get("type", "")
+    if kind == "array":
+        return f"[]{_go_type(schema.get('items', {}))}"
+    if kind == "object":
+        return f"map[string]{_go_type(schema.get('additionalProperties') or {})}"
+    if kind == "integer":
+        return str(schema.get("format") or "int64")
+    return _GO_TYPES.get(kind, "interface {}")
+
+
+def _array(item: Reader, go_type: str) -> Reader:
     def read(value: Any, path: str, unknown: list[str]) -> Any:
         if not isinstance(value, list):
-            raise _mismatch(value, path, owner, "array")
+            raise _TypeMismatch(_json_type(value), path, go_type)
         return [item(member, f"{path}[{i}]", unknown) for i, member in enumerate(value) if member is not None]
 
     return read
@@ -199,19 +243,21 @@ def _zero(schema: Schema) -> Callable[[], Any]:
     return zeros.get(str(kind), str)
 
 
-def _map(item: Reader, owner: str, zero: Callable[[], Any]) -> Reader:
+def _map(item: Reader, go_type: str, zero: Callable[[], Any], *, keyed: bool) -> Reader:
+    """keyed: are the keys part of a path in it? Not in Go's sentences about plain values."""
+
     def read(value: Any, path: str, unknown: list[str]) -> Any:
         if not isinstance(value, dict):
-            raise _mismatch(value, path, owner, "map")
+            raise _TypeMismatch(_json_type(value), path, go_type)
         return {
-            key: zero() if member is None else item(member, f"{path}.{key}", unknown)
+            key: zero() if member is None else item(member, f"{path}.{key}" if keyed else path, unknown)
             for key, member in value.items()
         }
 
     return read
 
 
-def _read_scalar(kind: str, form: str, owner: str, value: Any, path: str, unknown: list[str]) -> Any:
+def _read_scalar(kind: str, go_type: str, value: Any, path: str, unknown: list[str]) -> Any:
     if kind == "string" and isinstance(value, str):
         return value
     if kind == "boolean" and isinstance(value, bool):
@@ -221,11 +267,8 @@ def _read_scalar(kind: str, form: str, owner: str, value: Any, path: str, unknow
             return value
         if value.is_integer():
             return int(value)
-        raise _TypeMismatch(
-            f"json: cannot unmarshal number {value} into Go struct field {owner}.{path} "
-            f"of type {form or 'int64'}"
-        )
-    raise _mismatch(value, path, owner, form if kind == "integer" and form else _GO_TYPES.get(kind, "int64"))
+        raise _TypeMismatch(f"number {value}", path, go_type)
+    raise _TypeMismatch(_json_type(value), path, go_type)
 
 
 def _json_type(value: Any) -> str:
@@ -236,8 +279,3 @@ def _json_type(value: Any) -> str:
     if isinstance(value, str):
         return "string"
     return "array" if isinstance(value, list) else "object"
-
-
-def _mismatch(value: Any, path: str, owner: str, wanted: str) -> _TypeMismatch:
-    field = f"Go struct field {owner}.{path} of type {wanted}" if path else f"Go value of type {wanted}"
-    return _TypeMismatch(f"json: cannot unmarshal {_json_type(value)} into {field}")

@@ -25,16 +25,19 @@ _POLICIES = ("Foreground", "Background", "Orphan")
 
 
 def check_preconditions(resource: Resource, obj: KubeObject, preconditions: dict[str, str]) -> None:
-    """Compare uid and resourceVersion. Raises StatusError 409."""
+    """Compare uid and resourceVersion. Raises StatusError 409, which names the kind and not the plural."""
     metadata = obj["metadata"]
-    for field, text in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-        wanted = preconditions.get(field)
-        if wanted and wanted != metadata[field]:
+    for field, text, change in (
+        ("uid", "UID", "deleted and then recreated"),
+        ("resourceVersion", "ResourceVersion", "modified"),
+    ):
+        wanted, there = preconditions.get(field), metadata[field]
+        if wanted and wanted != there:
             why = (
-                f"Precondition failed: {text} in precondition: {wanted}, "
-                f"{text} in object meta: {metadata[field]}"
+                f"the {text} in the precondition ({wanted}) does not match the {text} in record ({there}). "
+                f"The object might have been {change}"
             )
-            raise conflict(resource.plural, resource.group, metadata["name"], why)
+            raise conflict(resource.kind, resource.group, metadata["name"], why)
 
 
 def is_finished(pod: KubeObject) -> bool:

@@ -102,7 +102,7 @@ def _of(limit: KubeObject, requests: Amounts, limits: Amounts) -> Iterator[str]:
             yield f"{head}.  No limit is specified"
         elif parse_quantity(limits[name]) > parse_quantity(most):
             yield f"{head}, but limit is {_shown(name, limits[name])}"
-        if name in requests and parse_quantity(requests[name]) > parse_quantity(most):
+        elif name in requests and parse_quantity(requests[name]) > parse_quantity(most):
             yield f"{head}, but request is {_shown(name, requests[name])}"
     for name, most in sorted((limit.get("maxLimitRequestRatio") or {}).items()):
         head = _RATIO.format(name=name, type=limit["type"], most=most)
@@ -122,7 +122,7 @@ def _too_little(limit: KubeObject, requests: Amounts, limits: Amounts) -> Iterat
             yield f"{head}.  No request is specified"
         elif parse_quantity(requests[name]) < parse_quantity(least):
             yield f"{head}, but request is {_shown(name, requests[name])}"
-        if name in limits and parse_quantity(limits[name]) < parse_quantity(least):
+        elif name in limits and parse_quantity(limits[name]) < parse_quantity(least):
             yield f"{head}, but limit is {_shown(name, limits[name])}"
 
 

@@ -15,6 +15,7 @@ _MAX_BASE = 63 - _SUFFIX
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]\Z")
 _PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 
 _LABEL_MESSAGE = (
@@ -22,6 +23,7 @@ _LABEL_MESSAGE = (
     "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
+_DOTS_MESSAGE = "must not contain dots"
 _SERVICE_MESSAGE = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
     "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
@@ -33,6 +35,12 @@ _SUBDOMAIN_MESSAGE = (
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 
+_NAME_MESSAGE = (
+    " must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_PREFIX_MESSAGE = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 _WILDCARD_MESSAGE = (
     "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
     "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. "
@@ -56,7 +64,9 @@ def label_problem(name: str) -> str:
     """Why a name is not an RFC 1123 label; empty when it is."""
     if len(name) > 63:
         return "must be no more than 63 characters"
-    return "" if _LABEL.match(name) else _LABEL_MESSAGE
+    if _LABEL.match(name):
+        return ""
+    return _DOTS_MESSAGE if _SUBDOMAIN.match(name) else _LABEL_MESSAGE
 
 
 def service_name_problem(name: str) -> str:
@@ -78,6 +88,25 @@ def wildcard_problem(name: str) -> str:
     if len(name) > 253:
         return "must be no more than 253 characters"
     return "" if name.startswith("*.") and _SUBDOMAIN.match(name[2:]) else _WILDCARD_MESSAGE
+
+
+def qualified_name_problems(key: str) -> list[str]:
+    """Why a key is not `name` or `prefix/name`; empty when it is."""
+    prefix, slash, name = key.rpartition("/")
+    if "/" in prefix:
+        return [f"a qualified name{_NAME_MESSAGE}{_PREFIX_MESSAGE}"]
+    problems = []
+    if slash and not prefix:
+        problems.append("prefix part must be non-empty")
+    elif slash and subdomain_problem(prefix):
+        problems.append(f"prefix part {subdomain_problem(prefix)}")
+    if not name:
+        problems.append("name part must be non-empty")
+    elif len(name) > 63:
+        problems.append("name part must be no more than 63 characters")
+    if not _QUALIFIED.match(name):
+        problems.append(f"name part{_NAME_MESSAGE}")
+    return problems
 
 
 def path_segment_problem(name: str) -> str:

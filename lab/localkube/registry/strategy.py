@@ -47,6 +47,19 @@ _NEEDS_VERSION_ON_UPDATE = frozenset(
         DEFINITIONS_KEY,
     }
 )
+_CREATED_BY_PUT = frozenset(
+    {
+        "leases.coordination.k8s.io",
+        "endpoints",
+        "events",
+        "limitranges",
+        "services",
+        *(
+            f"{plural}.rbac.authorization.k8s.io"
+            for plural in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
+        ),
+    }
+)
 _FIRST_STATUS: dict[str, KubeObject] = {
     "pods": {"phase": "Pending"},
     "services": {"loadBalancer": {}},
@@ -81,6 +94,11 @@ def has_status(resource: Resource) -> bool:
 def needs_version_on_update(resource: Resource) -> bool:
     """Must an update name the resource version that it replaces?"""
     return resource.key in _NEEDS_VERSION_ON_UPDATE or isinstance(resource, CustomResource)
+
+
+def may_be_put(resource: Resource) -> bool:
+    """Does a PUT of an absent object create it?"""
+    return resource.key in _CREATED_BY_PUT
 
 
 def begin(resource: Resource, obj: KubeObject) -> None:

@@ -32,7 +32,7 @@ from lab.localkube.registry.applying import apply_intent
 from lab.localkube.registry.core import Core
 from lab.localkube.registry.custom.objects import complete_custom, read_custom
 from lab.localkube.registry.custom.resource import CustomResource
-from lab.localkube.registry.decoding import conform, strict_error, thaw
+from lab.localkube.registry.decoding import DecodingError, conform, strict_error, thaw
 from lab.localkube.registry.defaults import apply_defaults
 from lab.localkube.registry.defaults.workloads import select_own_pods
 from lab.localkube.registry.deletion import finalized, require_live_namespace
@@ -145,7 +145,12 @@ class Writer:
             raise bad_request("the patched document is not an object")
         if options.field_validation == "Strict" and subresource != "scale":
             self._check_patch(resource, patched, patch)
-        return self.update(resource, namespace, name, patched, subresource, options)
+        self._check_uid_kept(resource, old, patched)
+        try:
+            return self.update(resource, namespace, name, patched, subresource, options)
+        except DecodingError as error:
+            shown = orjson.dumps(patched).decode()
+            raise _invalid_patch(shown, error.why) from error
 
     @staticmethod
     def _patched(resource: Resource, base: KubeObject, patch: Any, content_type: str) -> Any:
@@ -172,9 +177,17 @@ class Writer:
     def _check_patch(resource: Resource, patched: KubeObject, patch: Any) -> None:
         _, unknown = _typed(resource, patched)
         if unknown:
-            shown = orjson.dumps(patch).decode()
-            message = f'Invalid value: "{shown}": strict decoding error: {", ".join(unknown)}'
-            raise invalid("", "", "", [("patch", "FieldValueInvalid", message)])
+            raise _invalid_patch(orjson.dumps(patch).decode(), f"strict decoding error: {', '.join(unknown)}")
+
+    @staticmethod
+    def _check_uid_kept(resource: Resource, old: KubeObject, patched: KubeObject) -> None:
+        """A PUT with another uid has lost a race; a patch cannot mean that."""
+        metadata = patched.get("metadata")
+        uid = metadata.get("uid") if isinstance(metadata, dict) else None
+        if uid and uid != old["metadata"]["uid"]:
+            problem = f'Invalid value: "{uid}": field is immutable'
+            causes = [("metadata.uid", "FieldValueInvalid", problem)]
+            raise invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
 
     def _read(self, resource: Resource, obj: KubeObject, options: WriteOptions) -> KubeObject:
         """A fresh, typed copy with apiVersion, kind and metadata."""
@@ -375,6 +388,11 @@ class Writer:
         for field in ("labels", "annotations", "finalizers", "ownerReferences"):
             if not new["metadata"].get(field):
                 new["metadata"].pop(field, None)
+
+
+def _invalid_patch(shown: str, why: str) -> StatusError:
+    problem = f'Invalid value: "{shown}": {why}'
+    return invalid("", "", "", [("patch", "FieldValueInvalid", problem)])
 
 
 def _typed(resource: Resource, obj: KubeObject) -> tuple[KubeObject, list[str]]:

@@ -234,9 +234,9 @@ def test_unknown_fields_go_and_defaults_come(registry: LocalRegistry, v1: Resour
         v1, "default", widget(other=1, note=None, when=None, **spec) | {"extra": 1}, options
     )
     assert options.warnings == [
+        'unknown field "extra"',
         'unknown field "spec.other"',
         'unknown field "spec.parts[0].x"',
-        'unknown field "extra"',
     ]
     assert made["spec"] == {
         "size": "small",

@@ -103,7 +103,7 @@ def test_unknown_policy_is_refused(registry) -> None:
 @pytest.mark.parametrize("field", ["uid", "resourceVersion"])
 def test_preconditions(registry, field) -> None:
     made = registry.create(PODS, "default", pod())
-    with pytest.raises(StatusError, match="Precondition failed") as caught:
+    with pytest.raises(StatusError, match="in the precondition") as caught:
         registry.delete(PODS, "default", "p", DeleteOptions(preconditions={field: "other"}))
     assert caught.value.code == 409
     right = DeleteOptions(preconditions={field: made["metadata"][field]})
@@ -170,7 +170,7 @@ def test_eviction_spends_the_budget(running) -> None:
 def test_eviction_checks_its_preconditions_once(running) -> None:
     metadata = running.get(PODS, "default", "p")["metadata"]
     seen = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
-    with pytest.raises(StatusError, match="Precondition failed"):
+    with pytest.raises(StatusError, match="in the precondition"):
         running.evict("default", "p", {"deleteOptions": {"preconditions": {"uid": "other"}}})
     running.evict("default", "p", {"deleteOptions": {"preconditions": seen}})
     assert running.get(PODS, "default", "p")["metadata"]["deletionTimestamp"]

@@ -12,7 +12,8 @@ from lab.localkube.registry.custom.structure import read_object, set_defaults
 
 def read_custom(resource: CustomResource, obj: KubeObject) -> tuple[KubeObject, list[str]]:
     """A fresh copy without unknown fields, and the complaints about those. Raises StatusError 400."""
-    return read_object(obj, resource.schema, resource.version, resource.kind)
+    value, unknown = read_object(obj, resource.schema, resource.version, resource.kind)
+    return value, sorted(unknown)
 
 
 def complete_custom(resource: CustomResource, obj: KubeObject) -> None:

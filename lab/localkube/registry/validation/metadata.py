@@ -10,16 +10,11 @@ from typing import Any
 
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
-from lab.kube.selectors import is_label_value, is_qualified_name
-from lab.localkube.registry.names import name_problem
+from lab.kube.selectors import is_label_value
+from lab.localkube.registry.names import name_problem, qualified_name_problems
 from lab.localkube.registry.validation.causes import Causes
 
 _ANNOTATIONS_LIMIT = 256 * 1024
-_NAME_PART = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
 _VALUE = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
     "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
@@ -30,11 +25,15 @@ _VALUE = (
 def check_labels(labels: Mapping[str, Any] | None, path: str, causes: Causes) -> None:
     """Label keys and values."""
     for key, value in sorted((labels or {}).items()):
-        if not is_qualified_name(key):
-            causes.invalid(path, key, _NAME_PART)
+        _check_key(key, path, causes)
         if not is_label_value(value):
             too_long = len(value) > 63
             causes.invalid(path, value, "must be no more than 63 characters" if too_long else _VALUE)
+
+
+def _check_key(key: str, path: str, causes: Causes, shown: str = "") -> None:
+    for problem in qualified_name_problems(key):
+        causes.invalid(path, shown or key, problem)
 
 
 def check_metadata(resource: Resource, metadata: KubeObject, causes: Causes) -> None:
@@ -46,8 +45,7 @@ def check_metadata(resource: Resource, metadata: KubeObject, causes: Causes) -> 
     size = 0
     for key, value in sorted((metadata.get("annotations") or {}).items()):
         size += len(key) + len(value)
-        if not is_qualified_name(key.lower()):
-            causes.invalid("metadata.annotations", key, _NAME_PART)
+        _check_key(key.lower(), "metadata.annotations", causes, shown=key)
     if size > _ANNOTATIONS_LIMIT:
         causes.found.append(
             (
@@ -58,17 +56,16 @@ def check_metadata(resource: Resource, metadata: KubeObject, causes: Causes) -> 
         )
     _check_owners(metadata.get("ownerReferences") or (), causes)
     for finalizer in metadata.get("finalizers") or ():
-        if not is_qualified_name(finalizer):
-            causes.invalid("metadata.finalizers", finalizer, _NAME_PART)
+        _check_key(finalizer, "metadata.finalizers", causes)
 
 
 def _check_owners(owners: Any, causes: Causes) -> None:
     controllers = []
-    for index, owner in enumerate(owners):
-        path = f"metadata.ownerReferences[{index}]"
+    for owner in owners:
         for field in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(field):
-                causes.invalid(f"{path}.{field}", owner.get(field, ""), "must not be empty")
+                what = "version must not be empty" if field == "apiVersion" else "must not be empty"
+                causes.invalid(f"metadata.ownerReferences.{field}", owner.get(field, ""), what)
         if owner.get("controller"):
             controllers.append(f"{owner.get('kind')}/{owner.get('name')}")
     if len(controllers) > 1:

@@ -33,6 +33,7 @@ def check_quota(obj: KubeObject, causes: Causes) -> None:
         path = f"spec.hard[{name}]"
         value = check_quantity(amount, path, causes)
         if "/" not in name and name not in _STANDARD:
+            causes.invalid(path, name, "must be a standard resource type or fully qualified")
             causes.invalid(path, name, "must be a standard resource for quota")
         whole = name in _WHOLE or name.startswith("count/")
         if whole and value is not None and value != value.to_integral_value():
