@@ -5,13 +5,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow clients check fix bench bench-gateway bench-kube docs clean safety
+.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube docs clean safety
 
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
 	@echo "make test      the default test suite"
 	@echo "make test-slow the tests that bring up whole labs or wait long"
 	@echo "make clients   drive kubectl and the other clients, and write their table in docs/localkube.md"
+	@echo "make conformance   the behaviour cases on a localkube, or on a cluster: KUBECONFIG=/path"
 	@echo "make safety    the safety plane on a localkube, or on a cluster: KUBECONFIG=/path [CONTEXT=name]"
 	@echo "make check     ruff, mypy --strict, import-linter, generated pages"
 	@echo "make fix       format, and mend what ruff can mend"
@@ -55,6 +56,9 @@ fix: $(READY)
 
 # From the command line only: the KUBECONFIG of a person's shell is no invitation.
 given = $(if $(filter command line,$(origin $(1))),$($(1)))
+
+conformance: $(READY)
+	@CONFORMANCE_KUBECONFIG='$(call given,KUBECONFIG)' CONFORMANCE_WHOLE=1 $(BIN)/pytest -q tests/conformance
 
 safety: $(READY)
 	@SAFETY_KUBECONFIG='$(call given,KUBECONFIG)' SAFETY_CONTEXT='$(call given,CONTEXT)' SAFETY_CONTEXT_AGAIN='$(call given,AGAIN)' \
