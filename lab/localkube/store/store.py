@@ -20,11 +20,16 @@ import orjson
 from lab.kube.objects import KubeObject
 from lab.localkube.store.cache import Collection, Key
 from lab.localkube.store.lock import DirectoryLock
+from lab.localkube.store.transaction import Transaction
 
 RETAINED_EVENTS = 5_000
 """Watches resume within so many latest writes; older resource versions are expired."""
 
+RETAINED_BYTES = 64 * 1024 * 1024
+"""The latest writes take so much room at most; then the older half of them is forgotten, too."""
+
 _COMPACT_EVERY = 1_000
+_SIZE = "length(value) + ifnull(length(previous), 0)"
 _FIRST_VERSION = 1
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -53,14 +58,20 @@ class CompactedError(Exception):
 class Store:
     """Objects by resource key, namespace and name. Not safe for use from more than one thread."""
 
-    def __init__(self, directory: Path, *, retained_events: int = RETAINED_EVENTS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        retained_events: int = RETAINED_EVENTS,
+        retained_bytes: int = RETAINED_BYTES,
+    ) -> None:
         """Open or create the store in a directory.
 
         Raises lab.errors.ProviderError when another process has it open.
         """
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = DirectoryLock(directory)
-        self._retained = retained_events
+        self._retained, self._retained_bytes = retained_events, retained_bytes
         self._collections: dict[str, Collection] = defaultdict(Collection)
         self._last_change: dict[str, int] = {}
         self._subscribers: list[Callable[[Change], None]] = []
@@ -87,6 +98,7 @@ class Store:
             self._collections[resource].put(namespace, name, orjson.loads(value))
         (newest,) = self._database.execute("SELECT max(rv) FROM events").fetchone()
         compacted = self._database.execute("SELECT value FROM meta WHERE name = 'compacted'").fetchone()
+        (self._logged,) = self._database.execute(f"SELECT ifnull(sum({_SIZE}), 0) FROM events").fetchone()
         self._rv: int = newest or _FIRST_VERSION
         self._compacted: int = compacted[0] if compacted else 0
         for resource, rv in self._database.execute("SELECT resource, max(rv) FROM events GROUP BY resource"):
@@ -152,8 +164,8 @@ class Store:
         self._publish(Change(rv, resource, namespace, name, "DELETED", last, previous))
         return last
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._database)
+    def _transaction(self) -> Transaction:
+        return Transaction(self._database)
 
     def _append(
         self,
@@ -170,12 +182,15 @@ class Store:
             "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
             (rv, resource, namespace, name, kind, value, old),
         )
+        self._logged += len(value) + len(old or b"")
 
     def _publish(self, change: Change) -> None:
         self._rv = change.rv
         self._last_change[change.resource] = change.rv
         if change.rv % _COMPACT_EVERY == 0:
             self.compact(change.rv - self._retained)
+        if self._logged > self._retained_bytes:
+            self.compact(self._half_way())
         self._pending.append(change)
         if not self._publishing:  # otherwise a subscriber wrote: the outer call delivers it, after this one
             self._deliver()
@@ -195,15 +210,28 @@ class Store:
         if failure is not None:
             raise failure
 
+    def _half_way(self) -> int:
+        """The resource version up to which the log must go, so that half of its room is free."""
+        kept = 0
+        for rv, size in self._database.execute(f"SELECT rv, {_SIZE} FROM events ORDER BY rv DESC"):
+            kept += size
+            if kept > self._retained_bytes // 2:
+                return int(rv)
+        return self._compacted
+
     def compact(self, rv: int) -> None:
         """Forget changes up to and including a resource version; never the latest one."""
         rv = min(rv, self._rv - 1)
         if rv <= self._compacted:
             return
         with self._transaction():
+            (gone,) = self._database.execute(
+                f"SELECT ifnull(sum({_SIZE}), 0) FROM events WHERE rv <= ?", (rv,)
+            ).fetchone()
             self._database.execute("DELETE FROM events WHERE rv <= ?", (rv,))
             self._database.execute("INSERT OR REPLACE INTO meta VALUES ('compacted', ?)", (rv,))
         self._compacted = rv
+        self._logged -= gone
 
     def changes_since(self, resource: str, rv: int) -> list[Change]:
         """The changes of a resource after a resource version, oldest first.
@@ -235,23 +263,3 @@ class Store:
         """Fold the log into the database file and let the directory go. Calling it twice does no harm."""
         self._database.close()
         self._lock.release()
-
-
-class _Transaction:
-    """BEGIN IMMEDIATE … COMMIT, rolled back when the block raises."""
-
-    __slots__ = ("_database",)
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            self._database.execute("COMMIT" if error is None else "ROLLBACK")
-        except sqlite3.Error:
-            if self._database.in_transaction:  # a full disk, say: leave no half-open transaction behind
-                self._database.execute("ROLLBACK")
-            raise

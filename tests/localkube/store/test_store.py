@@ -87,6 +87,54 @@ def test_the_log_is_bounded(tmp_path: Path) -> None:
     store.close()
 
 
+def size_of(directory: Path) -> int:
+    """Bytes of the store's files."""
+    return sum(path.stat().st_size for path in directory.iterdir())
+
+
+@pytest.mark.slow
+def test_a_lease_that_is_renewed_for_days_takes_no_more_room(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    lease = thing("x", spec={"holderIdentity": "node", "pad": "y" * 500})
+
+    def renew(times: int) -> int:
+        for number in range(times):
+            store.write("leases", "a", "x", {**lease, "metadata": {"name": "x"}, "number": number})
+        return size_of(tmp_path)
+
+    small = renew(6_500)
+    assert renew(3_500) <= small * 1.1
+    assert store.count("leases") == 1
+    with pytest.raises(CompactedError):
+        store.changes_since("leases", 1)
+    assert len(store.changes_since("leases", store.rv - 4_000)) == 4_000
+    store.close()
+
+
+def test_large_objects_do_not_fill_the_disk(tmp_path: Path) -> None:
+    large = 64 * 1024
+    store = Store(tmp_path, retained_bytes=8 * large)
+
+    def change(times: int) -> int:
+        for number in range(times):
+            store.write("configmaps", "a", "x", thing("x", number=number, pad="y" * large))
+        return size_of(tmp_path)
+
+    filled = change(12)
+    assert change(30) <= filled + 2 * large
+    assert filled < 100 * large
+    kept = store.rv - store.compacted
+    assert 1 <= kept <= 5
+    assert len(store.changes_since("configmaps", store.compacted)) == kept
+    store.close()
+    again = Store(tmp_path, retained_bytes=8 * large)
+    assert again.rv == store.rv
+    again.write("configmaps", "a", "y", thing("y", pad="y" * 9 * large))
+    assert again.compacted == again.rv - 1
+    assert [change.name for change in again.changes_since("configmaps", again.rv - 1)] == ["y"]
+    again.close()
+
+
 def test_a_second_opener_is_refused(tmp_path: Path, store: Store) -> None:
     with pytest.raises(ProviderError, match="in use by process"):
         Store(tmp_path)
