@@ -10,16 +10,28 @@ from lab.localkube.kubelet.status import ContainerStatus
 LOST = {"exitCode": 255, "reason": "Unknown", "message": "The kubelet was restarted."}
 
 
-def first_statuses(pod: KubeObject) -> tuple[list[ContainerStatus], list[ContainerStatus]]:
-    """The statuses of init containers, which begin anew, and of the others, which go on."""
+Statuses = list[ContainerStatus]
+
+
+def first_statuses(pod: KubeObject) -> tuple[Statuses, Statuses, Statuses]:
+    """The statuses of init containers, which begin anew, of the others, which go on, and of ephemeral ones.
+
+    Ephemeral containers that an earlier kubelet has seen are not started again.
+    """
     spec, status = pod["spec"], pod.get("status") or {}
     policy = spec.get("restartPolicy", "Always")
     inits = spec.get("initContainers") or ()
     reason = "PodInitializing" if inits else "ContainerCreating"
     known = {each["name"]: each for each in status.get("containerStatuses") or ()}
+    seen = {each["name"]: each for each in status.get("ephemeralContainerStatuses") or ()}
     return (
         [_first(each, {}, policy, reason) for each in inits],
         [_first(each, known.get(each["name"], {}), policy, reason) for each in spec["containers"]],
+        [
+            _first(each, seen[each["name"]], "Never", reason)
+            for each in spec.get("ephemeralContainers") or ()
+            if each["name"] in seen
+        ],
     )
 
 

@@ -318,8 +318,11 @@ class ContainerWorker:
         self._context.event(type, reason, message, self._field)
 
     def usage(self) -> Usage:
-        """What its processes use now."""
-        return tree_usage(self.process.pid) if self.process else Usage()
+        """What its processes use now, and the commands that run beside it."""
+        total = tree_usage(self.process.pid) if self.process else Usage()
+        for beside in self.executed:
+            total += tree_usage(beside.pid)
+        return total
 
     def enforce_limits(self) -> None:
         """Kill it when it is over its memory limit or has too many processes."""

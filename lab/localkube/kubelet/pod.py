@@ -46,15 +46,17 @@ class PodWorker:
         self._moved = asyncio.Event()
         self._vanished = asyncio.Event()
         self._evicted = asyncio.Event()
+        self._updated = asyncio.Event()
         self._eviction = ""
         self._retry: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         status = pod.get("status") or {}
         self._place = PodPlace("", node.address, node.cpu, node.memory)
-        inits, mains = first_statuses(pod)
+        inits, mains, ephemerals = first_statuses(pod)
         self._facts = PodFacts(
             inits=inits,
             mains=mains,
+            ephemerals=ephemerals,
             host_ip=node.address,
             start_time=status.get("startTime") or node.now(),
         )
@@ -89,8 +91,10 @@ class PodWorker:
             self.refresh()
         if pod["spec"].get("readinessGates"):
             self._changed()
-        if pod["spec"] != before["spec"] and self._facts.network_ready and self.active:
-            self._take_containers()
+        if pod["spec"] != before["spec"]:
+            self._updated.set()
+            if self._facts.network_ready and self.active:
+                self._take_containers()
 
     def _take_containers(self) -> None:
         """Give containers their new definition, and start ephemeral ones that have come."""
@@ -151,8 +155,7 @@ class PodWorker:
         living = asyncio.create_task(self._live()) if not self._facts.phase else None
         try:
             if living:
-                waits = (living, self._stop.wait(), self._evicted.wait())
-                await first_of(self._node.clock, self._time_left(), *waits)
+                await self._wait_for_end(living)
                 if not living.done() and not self._stop.is_set():
                     await (self._evict(living) if self._evicted.is_set() else self._deadline_exceeded(living))
                 if living.done() and not living.cancelled() and living.exception():
@@ -235,6 +238,17 @@ class PodWorker:
     async def _change_of(self, task: asyncio.Task[None]) -> None:
         self._moved = asyncio.Event()
         await first_of(self._node.clock, None, task, self._moved.wait())
+
+    async def _wait_for_end(self, living: asyncio.Task[None]) -> None:
+        """Wait until it has ended, or is to end: by its deadline too, which may change meanwhile."""
+        left = self._time_left()
+        while left is None or left > 0:
+            self._updated.clear()
+            waits = (living, self._stop.wait(), self._evicted.wait())
+            await first_of(self._node.clock, left, *waits, self._updated.wait())
+            if living.done() or not self.active:
+                return
+            left = self._time_left()
 
     def _time_left(self) -> float | None:
         limit = self.pod["spec"].get("activeDeadlineSeconds")

@@ -141,7 +141,7 @@ def _conditions(pod: KubeObject, facts: PodFacts, phase: str, now: str) -> list[
     uninitialized = [each.name for each in facts.inits if not each.init_done and not begun]
     containers_ready = _containers_ready(phase, unready)
     wanted = {
-        "PodReadyToStartContainers": _condition(facts.network_ready),
+        "PodReadyToStartContainers": _condition(facts.network_ready and phase not in ("Succeeded", "Failed")),
         "Initialized": _initialized(phase, uninitialized),
         "Ready": containers_ready,
         "ContainersReady": containers_ready,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from kubectl_session import Kubectl, conforms
 
+pytestmark = pytest.mark.slow
 STATUS = "jsonpath={.status.ephemeralContainerStatuses[?(@.name=='%s')].state.terminated.exitCode}"
 
 

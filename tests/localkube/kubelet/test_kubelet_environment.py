@@ -71,6 +71,20 @@ async def test_all_sources_in_order(bench: Bench) -> None:
     assert "LAB_CACHE" not in env
 
 
+async def test_what_is_no_variable_is_left_out(bench: Bench) -> None:
+    """binaryData is for files, service links can be turned off, and the API's own address stays."""
+    raw = base64.b64encode(b"raw").decode()
+    bench.create("ConfigMap", "mixed", data={"PLAIN": "text"}, binaryData={"RAW": raw})
+    bench.create("Service", "db", spec={"ports": [{"port": 5432}]})
+    sources = [{"configMapRef": {"name": "mixed"}}]
+    bench.pod("few", {**DUMP, "envFrom": sources}, restartPolicy="Never", enableServiceLinks=False)
+    await bench.until_phase("few", "Succeeded")
+    env = json.loads(await bench.log("few"))
+    assert env["PLAIN"] == "text"
+    assert env["KUBERNETES_SERVICE_HOST"] == f"127.{bench.block}.0.1"
+    assert not {"RAW", "DB_SERVICE_HOST", "DB_PORT"} & env.keys()
+
+
 async def test_a_missing_reference_waits_until_it_is_there(bench: Bench) -> None:
     ref = {"name": "X", "valueFrom": {"configMapKeyRef": {"name": "later", "key": "x"}}}
     bench.pod("wait", {**PAUSE, "env": [ref]})

@@ -237,6 +237,58 @@ async def test_a_termination_message_is_kept(bench: Bench) -> None:
     assert bench.status("told")["state"]["terminated"]["message"] == "why\n"
 
 
+async def test_the_log_stands_in_for_a_message_only_after_a_failure(bench: Bench) -> None:
+    policy = {"terminationMessagePolicy": "FallbackToLogsOnError", "image": "busybox"}
+    many = "for n in $(seq 1 100); do echo line $n; done; exit "
+    bench.pod("bad", {**policy, "command": ["sh", "-c", many + "3"]}, restartPolicy="Never")
+    bench.pod("good", {**policy, "command": ["sh", "-c", many + "0"]}, restartPolicy="Never")
+    own = {
+        **policy,
+        "terminationMessagePath": "/tmp/why",
+        "command": ["sh", "-c", "echo own > /tmp/why; exit 1"],
+    }
+    bench.pod("own", own, restartPolicy="Never")
+    for name, phase in (("bad", "Failed"), ("good", "Succeeded"), ("own", "Failed")):
+        await bench.until_phase(name, phase)
+    said = bench.status("bad")["state"]["terminated"]["message"].splitlines()
+    assert (len(said), said[0], said[-1]) == (80, "line 21", "line 100")
+    assert "message" not in bench.status("good")["state"]["terminated"]
+    assert bench.status("own")["state"]["terminated"]["message"] == "own\n"
+
+
+async def test_a_pod_that_has_ended_is_not_ready_to_start_containers(bench: Bench) -> None:
+    bench.pod("done", python("print('x')"), restartPolicy="Never")
+    pod = await bench.until_phase("done", "Succeeded")
+    conditions = {each["type"]: each["status"] for each in pod["status"]["conditions"]}
+    assert conditions == {
+        "PodReadyToStartContainers": "False",
+        "Initialized": "True",
+        "Ready": "False",
+        "ContainersReady": "False",
+        "PodScheduled": "True",
+    }
+
+
+@pytest.mark.slow
+async def test_a_deadline_may_come_later(bench: Bench) -> None:
+    bench.pod("late", PAUSE, restartPolicy="Never")
+    await bench.until_ready("late")
+    change = {"spec": {"activeDeadlineSeconds": 1}}
+    bench.registry.patch(builtin("Pod"), "default", "late", change, "application/merge-patch+json")
+    pod = await bench.until_phase("late", "Failed")
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+
+
+@pytest.mark.slow
+async def test_a_probe_has_a_grace_period_of_its_own(bench: Bench) -> None:
+    probe = {"exec": {"command": ["false"]}, "failureThreshold": 1, "initialDelaySeconds": 1}
+    probe["terminationGracePeriodSeconds"] = 1
+    bench.pod("stubborn", {**STUBBORN, "livenessProbe": probe}, terminationGracePeriodSeconds=3600)
+    await bench.until(lambda: bench.status("stubborn")["restartCount"] >= 1, what="its restart")
+    assert bench.status("stubborn")["lastState"]["terminated"]["exitCode"] == 137
+    bench.delete("stubborn", grace=0)
+
+
 @pytest.mark.slow
 async def test_what_a_pod_uses_is_known_once_it_was_looked_at_twice(bench: Bench) -> None:
     pod = bench.pod("used", PAUSE)

@@ -7,13 +7,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 from kubelet_bench import Bench, python
 
+from lab.kube.resources import builtin
 from lab.localkube.kubelet.ledger import ProcessLedger
 
 PAUSE = python("import signal; print('up', flush=True); signal.pause()")
+
+
+def look(bench: Bench) -> dict[str, Any]:
+    """The status of the ephemeral container."""
+    statuses = bench.get("kept")["status"].get("ephemeralContainerStatuses") or [{"state": {}}]
+    return dict(statuses[0])
 
 
 async def test_a_stopped_kubelet_leaves_no_process_and_the_next_restarts_the_pods(tmp_path: Path) -> None:
@@ -23,6 +31,10 @@ async def test_a_stopped_kubelet_leaves_no_process_and_the_next_restarts_the_pod
     bench.pod("once", PAUSE, restartPolicy="Never")
     address = (await bench.until_ready("kept"))["status"]["podIP"]
     await bench.until_ready("once")
+    debug = {"spec": {"ephemeralContainers": [{"name": "look", "image": "toil-lab", **PAUSE}]}}
+    patch, pods = "application/strategic-merge-patch+json", builtin("Pod")
+    bench.registry.patch(pods, "default", "kept", debug, patch, subresource="ephemeralcontainers")
+    await bench.until(lambda: "running" in look(bench)["state"], what="the ephemeral container")
     await bench.until_said("kept")
     processes = [bench.kubelet._pod("default", name).containers["main"].process for name in ("kept", "once")]
     await bench.stop()
@@ -36,6 +48,7 @@ async def test_a_stopped_kubelet_leaves_no_process_and_the_next_restarts_the_pod
     assert bench.status("kept")["lastState"]["terminated"]["exitCode"] == 255
     assert pod["status"]["podIP"] != address
     assert await bench.log("kept", previous=True) == "up\n"
+    assert look(bench)["state"]["terminated"]["exitCode"] == 255, "it is not started again"
     await bench.until_phase("once", "Failed")
     await bench.close()
 
