@@ -60,7 +60,7 @@ class Kubectl:
     def run(self, *arguments: str, stdin: str = "", editor: str = "") -> subprocess.CompletedProcess[str]:
         """Any command, to its end. editor: the shell command that edits a file for `kubectl edit`."""
         return subprocess.run(
-            [str(self.binary), "-n", self.namespace, *arguments],
+            self._command(arguments),
             input=stdin,
             text=True,
             capture_output=True,
@@ -72,7 +72,7 @@ class Kubectl:
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """A command that goes on; it is ended with the block, if it has not ended by itself."""
         process = subprocess.Popen(
-            [str(self.binary), "-n", self.namespace, *arguments],
+            self._command(arguments),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -117,6 +117,10 @@ class Kubectl:
     def field(self, what: str, path: str) -> str:
         """A field of an object, such as `deploy/web` and `.spec.replicas`."""
         return self("get", what, "-o", f"jsonpath={{{path}}}")
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        place = [] if arguments[0] == "config" else ["-n", self.namespace]
+        return [str(self.binary), *place, *arguments]
 
     def _environment(self, editor: str) -> dict[str, str]:
         return {
