@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import orjson
@@ -60,6 +62,7 @@ class Upstream:
         self.connection = connection
         self._actor_namespace = actor_namespace
         self._session: aiohttp.ClientSession | None = None
+        self._streams: WeakSet[asyncio.BaseProtocol] = WeakSet()
 
     def pool(self) -> aiohttp.ClientSession:
         """The session; made on first use, inside the running loop."""
@@ -76,9 +79,14 @@ class Upstream:
         return self._session
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, also of streams whose TLS goodbye the API server has not answered yet."""
+        for stream in self._streams:
+            transport = getattr(stream, "transport", None)
+            if transport is not None:
+                transport.abort()
         if self._session is not None:
             await self._session.close()
+        await asyncio.sleep(0)  # aborted transports say goodbye in the loop's next turn
 
     def headers_for(self, actor: str, mode: Mode, client: Mapping[str, str]) -> CIMultiDict[str]:
         """The headers that go upstream for an actor: what may pass, our credentials, the impersonation."""
@@ -113,7 +121,7 @@ class Upstream:
         Raises StatusError 503 when the API server cannot be reached or breaks off.
         """
         try:
-            return await self.pool().request(
+            answer = await self.pool().request(
                 method,
                 self.url(url),
                 headers=headers,
@@ -121,6 +129,9 @@ class Upstream:
                 timeout=_ENDLESS if endless else _ANSWERED,
                 allow_redirects=False,
             )
+            if endless and answer.connection is not None and answer.connection.protocol is not None:
+                self._streams.add(answer.connection.protocol)
+            return answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise service_unavailable(
                 f"the gateway cannot reach the API server: {type(error).__name__}; "
@@ -165,12 +176,19 @@ def answer_headers(answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
 
 
 def decode_object(content: bytes) -> KubeObject:
-    """A JSON object, or an empty one when the content is something else."""
+    """A JSON object, or an empty one when the content is something else.
+
+    A Scale of zero replicas gets the number that API servers leave out of it.
+    """
     try:
         decoded: Any = orjson.loads(content)
     except ValueError:
         return {}
-    return decoded if isinstance(decoded, dict) else {}
+    if not isinstance(decoded, dict):
+        return {}
+    if decoded.get("kind") == "Scale" and isinstance(decoded.get("spec"), dict):
+        decoded["spec"].setdefault("replicas", 0)
+    return decoded
 
 
 async def _decoded(answer: aiohttp.ClientResponse) -> KubeObject:

@@ -118,7 +118,7 @@ class _Run:
     def scale(self) -> None:
         """Bring the target to the count that is wanted. Raises _Stopped."""
         resource, scale = self._target()
-        current = scale["spec"]["replicas"]
+        current = scale["spec"].get("replicas", 0)
         self._history.begin(self._moment, current)
         minimum, maximum = self._spec.get("minReplicas", 1), self._spec["maxReplicas"]
         desired, reason = current, ""

@@ -50,8 +50,9 @@ def _number(value: Any) -> int:
 
 
 def scale_of(resource: Resource, obj: KubeObject) -> KubeObject:
-    """The Scale of an object."""
+    """The Scale of an object. As in Go's JSON of that type, zero wanted replicas are left out."""
     paths = _paths(resource)
+    replicas = _number(_at(obj, paths["specReplicasPath"]))
     status: KubeObject = {"replicas": _number(_at(obj, paths["statusReplicasPath"]))}
     found = _at(obj, paths.get("labelSelectorPath"))
     selector = found if isinstance(found, str) else _selector_text(found)
@@ -61,7 +62,7 @@ def scale_of(resource: Resource, obj: KubeObject) -> KubeObject:
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: obj["metadata"][key] for key in _IDENTITY if key in obj["metadata"]},
-        "spec": {"replicas": _number(_at(obj, paths["specReplicasPath"]))},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
 
