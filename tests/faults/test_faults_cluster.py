@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import any_cluster
 import pytest
 from cluster_bench import ClusterBench, Dead, meant
+from given_cluster import given_cluster
 from shop_pods import Pods, until
 from test_faults_in_cluster import kube
 
@@ -221,42 +223,52 @@ async def _kill(faults: Any) -> None:
     await faults.pod.process.wait()
 
 
-def _pod(name: str) -> dict[str, Any]:
+def _pod(name: str, node: str = "one") -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "shop", "labels": {"app": name}},
-        "spec": {"nodeName": "one", "containers": [{"name": name, "image": "toil-lab"}]},
+        "spec": {"nodeName": node, "containers": [{"name": name, "image": "toil-lab"}]},
     }
 
 
 async def test_a_drain_cordons_evicts_and_is_mended_by_uncordon(bench: ClusterBench) -> None:
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"}}
-    await bench.kube.create("nodes", node)
+    one = "toil-lab-one"
+    await any_cluster.create(bench.kube, "nodes", _node(one))
     for name in ("api", "load"):
-        await bench.kube.create("pods", _pod(name))
+        await bench.kube.create("pods", _pod(name, one))
     injector = await bench.injector()
-    [entry] = await injector.inject("node-drain")
-    assert entry.target.name == "one"
-    assert (await bench.kube.get("nodes", "one"))["spec"]["unschedulable"] is True
+    choice = {} if given_cluster() is None else {"node": one}  # on a given cluster no other is chosen
+    [entry] = await injector.inject("node-drain", parameters=choice)
+    assert entry.target.name == one
+    assert (await bench.kube.get("nodes", one))["spec"]["unschedulable"] is True
     await bench.tick(injector)
     pods = (await bench.kube.list("pods", "shop"))["items"]
     left = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     assert left == ["load"], "customers stay"
-    await bench.kube.patch("nodes", "one", {"spec": {"unschedulable": None}})
+    await bench.kube.patch("nodes", one, {"spec": {"unschedulable": None}})
     await bench.tick(injector)
     assert injector.journal.entries[entry.id].undone_by == "repair"
-    assert MARK not in (await bench.kube.get("nodes", "one"))["metadata"].get("annotations", {})
-    [again] = await injector.inject("node-drain", parameters={"node": "one"})
+    assert MARK not in (await bench.kube.get("nodes", one))["metadata"].get("annotations", {})
+    [again] = await injector.inject("node-drain", parameters={"node": one})
     await injector.undo([again], "heal")
-    assert "unschedulable" not in (await bench.kube.get("nodes", "one"))["spec"]
+    assert "unschedulable" not in (await bench.kube.get("nodes", one))["spec"]
 
 
 def _node(name: str, runtime: str = "localkube://1") -> dict[str, Any]:
+    """A node that nobody's pods are sent to."""
     status = {"nodeInfo": {"containerRuntimeVersion": runtime}}
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}
+    taint = {"key": "toil-lab/safety-suite", "effect": "NoSchedule"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name},
+        "spec": {"taints": [taint]},
+        "status": status,
+    }
 
 
+@any_cluster.own_cluster_only
 @pytest.mark.slow
 async def test_a_node_is_switched_off_and_on_again(bench: ClusterBench) -> None:
     for name in ("one", "two"):
@@ -271,6 +283,7 @@ async def test_a_node_is_switched_off_and_on_again(bench: ClusterBench) -> None:
     assert (await bench.kube.get("nodes", "one"))["metadata"].get("annotations") is None
 
 
+@any_cluster.own_cluster_only
 async def test_the_node_of_the_lab_itself_is_not_lost(bench: ClusterBench) -> None:
     await bench.kube.create("nodes", _node("one"))
     injector = await bench.injector()

@@ -45,14 +45,24 @@ JOB = {"template": {"spec": POD_SPEC | {"restartPolicy": "Never"}}}
 ASLEEP = {"replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "template": TEMPLATE}
 NOTHING = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}}
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+VOLUME = {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Mi"}, "hostPath": {"path": "/x"}}
+HAPPENED = {
+    "eventTime": "2030-01-01T00:00:00.000000Z",
+    "regarding": {"namespace": "shop"},
+    "reportingController": "example.com/tests",
+    "reportingInstance": "tests",
+    "action": "Look",
+    "reason": "Looked",
+    "type": "Normal",
+}
 SCALED = {"maxReplicas": 2, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "p"}}
 """Its target has no replicas: nothing is done about it, and nothing said every few seconds."""
 SPECS: dict[str, dict[str, Any]] = {
-    "pods": {"spec": POD_SPEC | {"nodeSelector": {"no": "where"}}},
+    "pods": {"spec": POD_SPEC | {"schedulerName": any_cluster.UNSCHEDULED}},
     "services": {"spec": {"ports": [{"port": 80}]}},
     "events": {"involvedObject": {"namespace": "shop"}},
-    "events.events.k8s.io": {"eventTime": "2030-01-01T00:00:00.000000Z", "regarding": {"namespace": "shop"}},
-    "persistentvolumes": {"spec": {"capacity": {"storage": "1Mi"}, "hostPath": {"path": "/x"}}},
+    "events.events.k8s.io": HAPPENED,
+    "persistentvolumes": {"spec": VOLUME},
     "persistentvolumeclaims": {"spec": CLAIM},
     "replicationcontrollers": {"spec": ASLEEP | {"selector": {"app": "x"}}},
     "podtemplates": {"template": TEMPLATE},
@@ -60,7 +70,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "replicasets.apps": {"spec": ASLEEP},
     "statefulsets.apps": {"spec": ASLEEP | {"serviceName": "p"}},
     "daemonsets.apps": {"spec": {key: ASLEEP[key] for key in ("selector", "template")}},
-    "controllerrevisions.apps": {"revision": 1},
+    "controllerrevisions.apps": {"revision": 1, "data": {}},
     "jobs.batch": {"spec": JOB | {"suspend": True}},
     "cronjobs.batch": {"spec": {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": JOB}}},
     "endpointslices.discovery.k8s.io": {"addressType": "IPv4", "endpoints": []},
@@ -120,24 +130,26 @@ class Wall:
         async with self.session.request(method, target, data=body, headers=sent) as answer:
             return answer.status, await answer.text()
 
-    async def version(self) -> str:
+    async def version(self) -> list[str]:
         """Every write of any object changes it: of the whole cluster, or of the namespaces of a given one."""
         if EVERYWHERE:
-            return str((await self.kube.list("leases", "default"))["metadata"]["resourceVersion"])
+            return [str((await self.kube.list("leases", "default"))["metadata"]["resourceVersion"])]
         lists = [
             self.kube.list(kind, namespace)
             for kind in self.served
             if not kind.stored_version and kind.plural != "events"
             for namespace in ("shop", "automation")
         ]
-        items = [item for listed in await asyncio.gather(*lists) for item in listed["items"]]
-        namespaces = (await self.kube.list("namespaces"))["items"]
-        seen = [(each["metadata"]["uid"], each["metadata"]["resourceVersion"]) for each in items]
-        return str(sorted([*seen, *(each["metadata"]["uid"] for each in namespaces)], key=str))
+        seen = [
+            f"{listed['kind']} {item['metadata']['name']} {written(item['metadata'], listed['kind'])}"
+            for listed in (*await asyncio.gather(*lists), await self.kube.list("namespaces"))
+            for item in listed["items"]
+        ]
+        return sorted(seen)
 
-    async def settled(self) -> str:
+    async def settled(self) -> list[str]:
         """The same, once the controllers have come to rest."""
-        last, quiet = "", 0
+        last, quiet = [""], 0
         async with asyncio.timeout(30):
             while quiet < _QUIET_LOOKS:
                 worker = await self.kube.get("deployments", "worker", "shop")
@@ -146,6 +158,13 @@ class Wall:
                 quiet, last = (quiet + 1, last) if made and now == last else (0, now)
                 await asyncio.sleep(0.2)
         return last
+
+
+def written(metadata: dict[str, Any], list_kind: str) -> str:
+    """What a write changes. Of an autoscaler all but its status: its controller writes that when it likes."""
+    if list_kind == "HorizontalPodAutoscalerList":
+        return str([metadata.get(key) for key in ("generation", "labels", "annotations")])
+    return str(metadata["resourceVersion"])
 
 
 def everything_but_policies() -> dict[str, Any]:
@@ -246,6 +265,7 @@ def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}
 EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+BINDING = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "local"}}
 SCALE = {"spec": {"replicas": 5}}
 SHOP, APPS = "/api/v1/namespaces/shop", "/apis/apps/v1/namespaces/shop"
 WRITES = (
@@ -258,7 +278,7 @@ WRITES = (
     ("PATCH", f"{APPS}/deployments/worker/status", {"status": {"replicas": 9}}, MERGE),
     ("PATCH", f"{SHOP}/configmaps/new?fieldManager=a", CONFIG_MAP, APPLY),
     *((("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}}, JSON),) if EVERYWHERE else ()),
-    ("POST", f"{SHOP}/pods/p/binding", {"target": {"name": "local"}}, JSON),
+    ("POST", f"{SHOP}/pods/p/binding", BINDING, JSON),
     ("DELETE", f"{SHOP}/configmaps/p", None, JSON),
     ("DELETE", f"{SHOP}/configmaps", None, JSON),
     ("POST", f"{SHOP}/pods/p/eviction", EVICTION, JSON),
@@ -319,7 +339,9 @@ def test_what_has_no_dry_run_is_refused_with_one_too(wall: Wall, method: str, pa
     else:
         said_why = "in shadow mode nothing is written"
     code, said = wall.runner.run(wall.send(method, f"{SHOP}/{path}{dry}", body))
-    assert code == 403, said
+    if dry and code == 400:  # API servers say so before they ask the wall
+        said_why = "dryRun is not supported"
+    assert code == (400 if "not supported" in said_why else 403), said
     assert said_why in said
 
 
@@ -370,7 +392,7 @@ CONNECTS = {
     "portforward": "?ports=80",
     "proxy": "",
 }
-POSTED = {"eviction": EVICTION, "binding": {"target": {"name": "local"}}, "token": {"spec": {}}}
+POSTED = {"eviction": EVICTION, "binding": BINDING, "token": {"spec": {}}}
 LABELS = {"metadata": {"labels": {"a": "b"}}}
 PATCHED = {
     "application/json-patch+json": [{"op": "add", "path": "/metadata/annotations", "value": {"a": "b"}}],
@@ -460,7 +482,7 @@ def test_nothing_in_shadow_writes_whatever_it_looks_like(wall: Wall, request: di
         code, said = await wall.send(**request)
         assert await wall.version() == before, (code, said)
         assert '"token":' not in said
-        assert code < 500, said
+        assert code < 500 or "failed to create typed patch object" in said, said
 
     wall.runner.run(check())
 
