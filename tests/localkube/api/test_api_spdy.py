@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from conftest import Served
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from localkube_process import Served
 
 from lab.kube.kubeconfig import load_kubeconfig
 from lab.localkube.api.spdy import (
