@@ -124,7 +124,7 @@ def _yaml(content: bytes) -> Any:
         finally:
             loader.dispose()
         return _as_json(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise bad_request(f"error decoding YAML: {error}") from error
 
 
@@ -158,6 +158,8 @@ def _as_json(value: Any) -> Any:
         return value.decode()
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"json: unsupported value: {value}")
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return float(value)  # as JSON reads it
     if value is None or isinstance(value, (str, int, float)):
         return value
     raise ValueError(f"unsupported value of type {type(value).__name__}")

@@ -5,6 +5,7 @@ Source: apimachinery pkg/apis/meta/v1/validation and apiserver pkg/endpoints/han
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ _VALIDATIONS = ("Ignore", "Strict", "Warn")
 _POLICIES = ("Background", "Foreground", "Orphan")
 _KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 _MANAGER_LENGTH = 128
+_INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
 
 Cause = tuple[str, str, str]
 
@@ -119,10 +121,11 @@ def integer(query: MultiMapping[str], name: str) -> int | None:
     text = query.get(name, "")
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    if not _INTEGER.fullmatch(text):
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if not -(1 << 63) <= int(text) < 1 << 63:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
 
 
 def check_list_options(query: MultiMapping[str], *, watch: bool) -> None:
@@ -173,7 +176,7 @@ def resource_version(query: MultiMapping[str], name: str = "") -> int | None:
     text = query.get("resourceVersion", "")
     if not text:
         return None
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < 1 << 64):
         why = f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         raise StatusError(400, "BadRequest", f"Invalid value for resourceVersion: {why}")
     return int(text)

@@ -24,6 +24,7 @@ _SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPr
 _SCHEMA_OR_ELSE = frozenset(f"{_SCHEMA}Or{other}" for other in ("Array", "Bool"))
 _GO_TYPES = {"string": "string", "boolean": "bool", "number": "float64"}
 _INDEX = re.compile(r"\[\d+\]")
+_INT32 = 1 << 31
 
 
 class DecodingError(StatusError):
@@ -155,6 +156,8 @@ def _read_schema_or_else(value: Any, path: str, unknown: list[str]) -> Any:
 def _read_union(wanted: tuple[type, ...], value: Any, path: str, unknown: list[str]) -> Any:
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise _TypeMismatch(_json_type(value), path, "int32" if int in wanted else "string")
+    if isinstance(value, int) and float not in wanted and not -_INT32 <= value < _INT32:
+        raise _TypeMismatch(f"number {value}", path, "int32")
     return value
 
 
@@ -263,9 +266,10 @@ def _read_scalar(kind: str, go_type: str, value: Any, path: str, unknown: list[s
     if kind == "boolean" and isinstance(value, bool):
         return value
     if kind in ("integer", "number") and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if kind == "number" or isinstance(value, int):
+        if kind == "number":
             return value
-        if value.is_integer():
+        most = _INT32 if go_type == "int32" else 1 << 63
+        if (isinstance(value, int) or value.is_integer()) and -most <= value < most:
             return int(value)
         raise _TypeMismatch(f"number {value}", path, go_type)
     raise _TypeMismatch(_json_type(value), path, go_type)

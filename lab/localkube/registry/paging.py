@@ -86,7 +86,7 @@ class Pager:
 
 def version_number(text: str, name: str = "resourceVersion") -> int:
     """A resource version as a number. Raises StatusError 400."""
-    if text and not text.isdigit():
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64):
         raise bad_request(f'Invalid value: "{text}": {name}: must be an unsigned integer')
     return int(text or 0)
 

@@ -186,3 +186,44 @@ async def test_nobody_grants_what_they_do_not_hold(served: Any, kube: KubeClient
         assert (await refusal(robot.create("rolebindings", binding, namespace))).code == 403
         binding["roleRef"] = ref | {"kind": "Role", "name": "less"}
         await robot.create("rolebindings", binding, namespace)
+
+
+async def test_escalate_and_bind_lift_the_check(served: Any, kube: KubeClient, namespace: str) -> None:
+    token = await service_account_token(kube, namespace)
+    rules = [
+        {"apiGroups": [RBAC], "resources": ["roles", "rolebindings"], "verbs": ["create"]},
+        {"apiGroups": [RBAC], "resources": ["roles"], "resourceNames": ["any"], "verbs": ["escalate"]},
+        {"apiGroups": [RBAC], "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]},
+    ]
+    await grant(kube, namespace, rules, {"kind": "ServiceAccount", "name": "robot", "namespace": namespace})
+    secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+    async with as_token(served, token) as robot:
+        other = {"metadata": {"name": "other"}, "rules": [secrets]}
+        assert (await refusal(robot.create("roles", other, namespace))).code == 403
+        await robot.create("roles", {"metadata": {"name": "any"}, "rules": [secrets]}, namespace)
+        for name, allowed in (("view", True), ("edit", False)):
+            ref = {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}
+            binding = {"metadata": {"name": name}, "roleRef": ref, "subjects": []}
+            if allowed:
+                await robot.create("rolebindings", binding, namespace)
+            else:
+                assert (await refusal(robot.create("rolebindings", binding, namespace))).code == 403
+
+
+async def test_only_who_may_do_everything_aggregates(served: Any, kube: KubeClient, namespace: str) -> None:
+    token = await service_account_token(kube, namespace)
+    name = f"maker-{namespace}"
+    rules = [{"apiGroups": [RBAC], "resources": ["clusterroles"], "verbs": ["create"]}]
+    await kube.create("clusterroles", {"metadata": {"name": name}, "rules": rules})
+    subject = {"kind": "ServiceAccount", "name": "robot", "namespace": namespace}
+    ref = {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}
+    await kube.create(
+        "clusterrolebindings", {"metadata": {"name": name}, "roleRef": ref, "subjects": [subject]}
+    )
+    selectors = [{"matchLabels": {"aggregate": "all"}}]
+    role = {"metadata": {"name": f"all-{name}"}, "aggregationRule": {"clusterRoleSelectors": selectors}}
+    async with as_token(served, token) as robot:
+        error = await refusal(robot.create("clusterroles", role))
+        assert error.code == 403
+        assert "must have cluster-admin privileges to use the aggregationRule" in error.message
+    assert not (await kube.create("clusterroles", role)).get("rules")
