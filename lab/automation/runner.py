@@ -93,7 +93,7 @@ async def serve(automation: Automation, places: Places, given: dict[str, str]) -
         loop.add_signal_handler(number, supervisor.stop)
     server = web.AppRunner(application(supervisor, places, injections), access_log=None, shutdown_timeout=0.5)
     await server.setup()
-    host = given.get("POD_IP") or "127.0.0.1"
+    host = given.get("LAB_LISTEN") or given.get("POD_IP") or "127.0.0.1"
     port = int(given.get("METRICS_PORT") or PORT)
     try:
         await web.TCPSite(server, host, port).start()

@@ -104,7 +104,7 @@ def run_grade(
     title: str = "grade",
 ) -> tuple[Grade, Path]:
     """Run the groups with progress; the grade and its folder."""
-    labs.provider_of(LabSettings().provider).check()
+    labs.provider_of(LabSettings()).check()
     labs.remove_orphans()
     with OUTPUT.progress(title) as bar:
         made = grade_workspace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -76,6 +77,16 @@ def up(
     nodes: Annotated[
         int, typer.Option("--nodes", min=1, max=MOST_NODES, help="How many nodes the cluster has.")
     ] = 1,
+    kubeconfig: Annotated[
+        str, typer.Option("--kubeconfig", help="With --provider kubeconfig: how to reach the cluster.")
+    ] = "",
+    context: Annotated[
+        str, typer.Option("--context", help="Which context of it; by default the current one.")
+    ] = "",
+    again: Annotated[
+        str, typer.Option("--again", help="The context once more, if its name looks like production.")
+    ] = "",
+    image: Annotated[str, typer.Option("--image", help="Where that cluster finds the lab's own image.")] = "",
     retain: Retain = False,
     json: Json = False,
 ) -> None:
@@ -84,7 +95,13 @@ def up(
         raise UsageError(f"--toil is recurring or off, not {toil!r}")
     if starts not in (CHEAP, DEAR):
         raise UsageError(f"--starts is {DEAR} or {CHEAP}, not {starts!r}")
-    settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers, starts, nodes)
+    settings = LabSettings(
+        *(name, seed, span(hour), provider, toil, extras, workers, starts, nodes),
+        kubeconfig=str(Path(kubeconfig).expanduser().absolute()) if kubeconfig else "",
+        context=context,
+        again=again,
+        image=image,
+    )
     if settings.hour_seconds < SHORTEST_HOUR:
         raise UsageError(
             f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"
@@ -133,6 +150,16 @@ def _facts(lab: labs.Lab) -> dict[str, Any]:
     }
 
 
+def _say_what_goes(directory: Path) -> None:
+    """Show what is taken out of a cluster that others use."""
+    record = labs.read_record(directory)
+    if record is None:
+        return
+    belongings = labs.provider_of(record.settings).belongings(directory)
+    if belongings:
+        OUTPUT.say("taken out of the cluster: " + ", ".join(belongings))
+
+
 def down(
     name: Name = DEFAULT_NAME,
     everything: Annotated[bool, typer.Option("--all", help="Remove every lab of this machine.")] = False,
@@ -148,6 +175,7 @@ def down(
             continue
         with labs.exclusive(directory):
             if directory.exists():
+                _say_what_goes(directory)
                 labs.remove(directory)
                 removed.append(each)
     removed += labs.remove_orphans()
@@ -244,9 +272,7 @@ def _or_error(read: Any) -> Any:
 def _status_all() -> None:
     rows = []
     for name, record in labs.all_labs():
-        running = record is not None and labs.provider_of(record.settings.provider).find(
-            labs.lab_directory(name)
-        )
+        running = record is not None and labs.provider_of(record.settings).find(labs.lab_directory(name))
         rows.append(
             {
                 "name": name,
@@ -301,7 +327,7 @@ def logs(
         record = labs.read_record(labs.lab_directory(name))
         if record is None:
             raise NotReadyError(f"no lab named {name!r} is up", hint="lab up starts one")
-        text = labs.provider_of(record.settings.provider).log_tail(labs.lab_directory(name), tail)
+        text = labs.provider_of(record.settings).log_tail(labs.lab_directory(name), tail)
         OUTPUT.text(text)
         OUTPUT.done({"part": part, "pods": {part: text.splitlines()}})
         return

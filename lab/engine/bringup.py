@@ -28,12 +28,11 @@ from lab.engine.settings import LabSettings
 from lab.errors import ConfigError, DeadlineExceeded, NotReadyError, UsageError
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.process import process_started
-from lab.providers.base import Provider
+from lab.providers.base import LAB_LABEL, Provider
 
 if TYPE_CHECKING:
     from lab.engine.kube import Kube
 
-READY_SECONDS = 60.0
 NEEDED_BYTES = 200 * 1024 * 1024
 OPTIONAL = "toil-lab/optional"
 """Label of a Deployment without pods that `lab up --with` gives one; its value is the name to ask for."""
@@ -46,6 +45,8 @@ _FIRST = {
         "matchExpressions": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
     },
 }
+EVERY_ADDRESS = "0.0.0.0"
+OWN_IMAGE = "toil-lab"
 SLOWEST = "db"
 """The Deployment that takes longest and that others wait for: it is created first."""
 
@@ -79,7 +80,7 @@ def bring_up(
     part that is not ready and its last log line.
     """
     directory = lab_directory(settings.name)
-    provider = provider_of(settings.provider)
+    provider = provider_of(settings)
     owner = (os.getpid(), process_started(os.getpid())) if throw_away else None
     record = LabRecord(settings, rfc3339(SystemClock().now()), {}, owner)
     _check_space(labs_home())
@@ -116,6 +117,8 @@ def _bring_up(
     deployments = [m for m in manifests if m["kind"] == "Deployment"]
     _switch_on(deployments, settings.parts)
     _staff(manifests, settings.workers)
+    for manifest in manifests:
+        _sign(manifest, settings)
     if settings.nodes > 1:
         _keep_together(deployments)
     deployments.sort(key=lambda m: name_of(m) != SLOWEST)
@@ -136,13 +139,16 @@ def _bring_up(
         if manifest["kind"] != "Deployment":
             kube.create(manifest)
     addresses = kube.cluster_ips()
-    for made in made_objects(settings, admin_token, addresses):
-        kube.create(made)
+    listen = EVERY_ADDRESS if cluster.pod_network else ""
+    if listen:
+        _listen(deployments, listen)
+    for made in made_objects(settings, admin_token, addresses, listen):
+        kube.create(_sign(made, settings))
     for manifest in deployments:
         kube.create(manifest)
     record = LabRecord(settings, record.created_at, addresses, record.owner)
     write_record(directory, record)
-    _wait_ready(kube, progress, total)
+    _wait_ready(kube, progress, total, provider.ready_seconds)
     lab = Lab(directory, record, cluster, admin_token)
     lab.__dict__["kube"] = kube
     return lab
@@ -187,6 +193,24 @@ def _switch_on(deployments: list[KubeObject], wanted: frozenset[str]) -> None:
         optional[name]["spec"]["replicas"] = 1
 
 
+def _sign(manifest: KubeObject, settings: LabSettings) -> KubeObject:
+    """Label an object as this lab's, and have its pods run the image that was asked for."""
+    manifest["metadata"].setdefault("labels", {})[LAB_LABEL] = settings.name
+    if manifest["kind"] == "Deployment" and settings.image:
+        for container in manifest["spec"]["template"]["spec"]["containers"]:
+            if container["image"] == OWN_IMAGE:
+                container["image"] = settings.image
+    return manifest
+
+
+def _listen(deployments: list[KubeObject], address: str) -> None:
+    """Have programs that take their address as an argument listen there; the lab's own read LAB_LISTEN."""
+    for deployment in deployments:
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            if "args" in container:
+                container["args"] = [argument.replace("$(POD_IP)", address) for argument in container["args"]]
+
+
 def _staff(manifests: list[KubeObject], workers: int) -> None:
     """Give the shop so many workers; a quarter of them may be disrupted at once."""
     for manifest in manifests:
@@ -206,7 +230,7 @@ def _keep_together(deployments: list[KubeObject]) -> None:
             pod["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [_FIRST]}}
 
 
-def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:
+def _wait_ready(kube: Kube, progress: Progress, total: int, seconds: float) -> None:
     """Wait until every Deployment that is to run is available; report each one as it comes."""
     seen: set[str] = set()
     waiting: list[KubeObject] = []
@@ -221,7 +245,7 @@ def _wait_ready(kube: Kube, progress: Progress, total: int) -> None:
         return not waiting
 
     started = time.monotonic()
-    if not wait_until(everything, seconds=READY_SECONDS, every=0.1):
+    if not wait_until(everything, seconds=seconds, every=0.1):
         raise DeadlineExceeded(
             f"not ready after {time.monotonic() - started:.0f} s:"
             + "".join("\n  - " + _why(kube, deployment) for deployment in waiting),

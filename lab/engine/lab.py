@@ -27,6 +27,7 @@ from lab.errors import DeadlineExceeded, NotReadyError, UsageError
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.process import is_running
 from lab.providers.base import Cluster, Provider
+from lab.providers.kubeconfig import KubeconfigProvider
 from lab.providers.local import LocalProvider
 
 if TYPE_CHECKING:
@@ -87,11 +88,13 @@ def write_record(directory: Path, record: LabRecord) -> None:
     temporary.replace(directory / "lab.json")
 
 
-def provider_of(name: str) -> Provider:
-    """The provider of that name. Raises UsageError for one that does not exist."""
-    if name == LocalProvider.name:
+def provider_of(settings: LabSettings) -> Provider:
+    """The provider that a lab is brought up with. Raises UsageError for one that does not exist."""
+    if settings.provider == LocalProvider.name:
         return LocalProvider()
-    raise UsageError(f"there is no provider {name!r}", hint="this version has one: local")
+    if settings.provider == KubeconfigProvider.name:
+        return KubeconfigProvider(settings.kubeconfig, settings.context, settings.again)
+    raise UsageError(f"there is no provider {settings.provider!r}", hint="there are: local, kubeconfig")
 
 
 @contextmanager
@@ -161,9 +164,11 @@ class Lab:
         """Where a Service of the lab answers, from this host."""
         key = f"{namespace}/{service}"
         try:
-            return f"{scheme}://{self.record.addresses[key]}:{port}"
+            cluster_ip = self.record.addresses[key]
         except KeyError:
             raise NotReadyError(f"the lab has no Service {key}", hint="lab status shows its parts") from None
+        address = provider_of(self.settings).address(self.directory, key, cluster_ip, port)
+        return f"{scheme}://{address}"
 
     @cached_property
     def kube(self) -> Kube:
@@ -194,7 +199,7 @@ class Lab:
 
     def cluster_log(self, lines: int) -> str:
         """The last lines of the cluster's own log; empty when it said nothing."""
-        return provider_of(self.settings.provider).log_tail(self.directory, lines)
+        return provider_of(self.settings).log_tail(self.directory, lines)
 
     def control(self) -> dict[str, str]:
         """Mode and kill switch as the gateway reads them."""
@@ -311,7 +316,7 @@ def open_lab(name: str) -> Lab:
     record = read_record(directory)
     if record is None:
         raise NotReadyError(f"no lab named {name!r} is up", hint="lab up starts one")
-    cluster = provider_of(record.settings.provider).find(directory)
+    cluster = provider_of(record.settings).find(directory)
     if cluster is None:
         raise NotReadyError(
             f"the lab {name!r} is down: its cluster's process is gone",
@@ -329,7 +334,7 @@ def remove(directory: Path) -> None:
     """Remove a lab's cluster and folder, running or not. An interrupt waits until that is done.."""
     with interrupt.held():
         record = read_record(directory)
-        provider_of(record.settings.provider if record else "local").delete(directory)
+        provider_of(record.settings if record else LabSettings()).delete(directory)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -21,8 +21,11 @@ DATABASE_OPS = "database-ops"
 """The optional part that is no Deployment: the gateway serves guarded operations of the database."""
 
 
-def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, str]) -> list[KubeObject]:
-    """The objects that no file can hold. addresses: `namespace/service` to cluster IP."""
+def made_objects(
+    settings: LabSettings, admin_token: str, addresses: dict[str, str], listen: str = ""
+) -> list[KubeObject]:
+    """The objects that no file can hold. addresses: `namespace/service` to cluster IP. listen: the address
+    that pods listen on, where it is not their own."""
     gateway_ip = addresses["lab-system/gateway"]
     database_password = secrets.token_urlsafe(24)
     host = "db.shop.svc"
@@ -46,6 +49,7 @@ def made_objects(settings: LabSettings, admin_token: str, addresses: dict[str, s
         "LAB_TOIL": settings.toil,
         "LAB_WORKERS": str(settings.workers),
         "LAB_STARTS": settings.starts,
+        "LAB_LISTEN": listen,
     }
     control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
     monitoring = {

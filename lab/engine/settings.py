@@ -15,7 +15,9 @@ class LabSettings:
     that are started, separated by commas, such as `logstore` and `database-ops`.
     workers: of the shop, each with a partition of its own.
     starts: what a worker's start costs the database, `dear` or `cheap` (see lab.shop.warming).
-    nodes: of the cluster; the lab's own parts and its data are on the first."""
+    nodes: of the cluster; the lab's own parts and its data are on the first.
+    kubeconfig, context: of the provider `kubeconfig`; again: a context that looks like production, named a
+    second time. image: what the lab's own pods run where images are pulled, by default `toil-lab`."""
 
     name: str = "lab"
     seed: int = 1
@@ -26,6 +28,10 @@ class LabSettings:
     workers: int = PARTITIONS
     starts: str = DEAR
     nodes: int = 1
+    kubeconfig: str = ""
+    context: str = ""
+    again: str = ""
+    image: str = ""
 
     @property
     def parts(self) -> frozenset[str]:

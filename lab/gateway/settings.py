@@ -51,7 +51,7 @@ class GatewaySettings:
         default = cls()
         try:
             return cls(
-                host=env.get("POD_IP") or default.host,
+                host=env.get("LAB_LISTEN") or env.get("POD_IP") or default.host,
                 port=int(env.get("GATEWAY_LISTEN_PORT") or default.port),
                 admin_port=int(env.get("GATEWAY_ADMIN_PORT") or default.admin_port),
                 tls=Path(env.get("GATEWAY_TLS_DIR") or default.tls),

@@ -73,11 +73,34 @@ def write_kubeconfig(
     path: Path, server: str, ca_pem: bytes, token: str, *, namespace: str = "default", user: str = "lab"
 ) -> None:
     """Write a kubeconfig atomically, readable by its owner only."""
-    text = json.dumps(kubeconfig_dict(server, ca_pem, token, namespace=namespace, user=user), indent=1)
+    _write(path, kubeconfig_dict(server, ca_pem, token, namespace=namespace, user=user))
+
+
+def _write(path: Path, config: dict[str, Any]) -> None:
+    text = json.dumps(config, indent=1)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w") as file:  # mkstemp makes it 0600
         file.write(text + "\n")
     os.replace(temporary, path)
+
+
+def write_connection(path: Path, connection: Connection) -> None:
+    """Write a connection as a kubeconfig of its own, readable by its owner only. It refers to no other file,
+    but to that of a token that is rotated."""
+    config = kubeconfig_dict(
+        connection.server, connection.ca_pem, connection.token, namespace=connection.namespace
+    )
+    user = config["users"][0]["user"]
+    if connection.token_file:
+        user.update(tokenFile=str(Path(connection.token_file).absolute()))
+    if not connection.token:
+        del user["token"]
+    if connection.client_certificate:
+        certificate, key = (base64.b64encode(part).decode() for part in connection.client_certificate)
+        user.update({"client-certificate-data": certificate, "client-key-data": key})
+    if connection.insecure:
+        config["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
+    _write(path, config)
 
 
 def load_kubeconfig(path: Path, context: str = "") -> Connection:

@@ -47,8 +47,8 @@ log = logging.getLogger("lab.pod")
 
 
 def bind_host() -> str:
-    """The address a pod listens on: `POD_IP`, or loopback outside a cluster."""
-    return os.environ.get("POD_IP") or "127.0.0.1"
+    """The address a pod listens on: `LAB_LISTEN`, else `POD_IP`, or loopback outside a cluster."""
+    return os.environ.get("LAB_LISTEN") or os.environ.get("POD_IP") or "127.0.0.1"
 
 
 def add_probes(app: web.Application, *, ready: Ready | None, registry: CollectorRegistry) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+LAB_LABEL = "toil-lab/lab"
+"""Label of every object that is made with a lab; its value is the lab's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -31,6 +34,8 @@ class Cluster:
     kubeconfig: Path
     server: str
     details: dict[str, str | int | float]
+    pod_network: bool = False
+    """A pod has a network of its own, in which it may listen on all addresses, as port-forward needs it."""
 
 
 class Provider(Protocol):
@@ -38,6 +43,8 @@ class Provider(Protocol):
 
     name: str
     capabilities: Capabilities
+    ready_seconds: float
+    """How long the lab's parts may take until they are ready: where images are pulled, longer."""
 
     def check(self) -> None:
         """Raise NotReadyError, with the way to get it, when something that it needs is not installed."""
@@ -54,8 +61,17 @@ class Provider(Protocol):
     def find(self, directory: Path) -> Cluster | None:
         """The cluster of that folder if it runs, else None."""
 
+    def address(self, directory: Path, service: str, cluster_ip: str, port: int) -> str:
+        """`host:port` at which a Service of that cluster (`namespace/name`) answers from this host.
+
+        Raises ProviderError when there is no way to it.
+        """
+
     def delete(self, directory: Path) -> None:
         """Remove the cluster and all that it left, running or not. Idempotent."""
+
+    def belongings(self, directory: Path) -> list[str]:
+        """What `delete` would take out of a cluster that others use, a line each; none where it all goes."""
 
     def log_tail(self, directory: Path, lines: int = 20) -> str:
         """The last lines of the cluster's own log, for an error message."""

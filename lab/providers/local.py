@@ -39,6 +39,7 @@ class LocalProvider:
     """localkube: no Docker, no root, ready in a second. Its state is below the lab's folder."""
 
     name = "local"
+    ready_seconds = 60.0
     capabilities = Capabilities(
         service_addresses_reachable=True,
         memory_limits=True,
@@ -73,6 +74,9 @@ class LocalProvider:
             return None
         return Cluster(self.name, Path(facts["kubeconfig"]), str(facts["server"]), facts)
 
+    def address(self, directory: Path, service: str, cluster_ip: str, port: int) -> str:
+        return f"{cluster_ip}:{port}"
+
     def delete(self, directory: Path) -> None:
         facts = _read(directory)
         if facts is not None:
@@ -84,6 +88,9 @@ class LocalProvider:
             terminate(pid, started, 1.0)
         shutil.rmtree(directory / "cluster", ignore_errors=True)
         _facts_file(directory).unlink(missing_ok=True)
+
+    def belongings(self, directory: Path) -> list[str]:
+        return []
 
     def log_tail(self, directory: Path, lines: int = 20) -> str:
         try:

@@ -1,0 +1,94 @@
+"""The lab as a guest in a cluster: what it must be allowed to do, and what of it is there, by its label."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from lab.errors import ProviderError, UsageError
+from lab.kube.client import KubeClient
+from lab.kube.kubeconfig import load_kubeconfig
+from lab.kube.objects import KubeObject, name_of
+from lab.providers.access import Right, missing_rights
+from lab.providers.base import LAB_LABEL
+
+NAMESPACES = ("shop", "lab-system", "automation")
+CLUSTER_KINDS = (
+    ("clusterrolebindings", "rbac.authorization.k8s.io"),
+    ("clusterroles", "rbac.authorization.k8s.io"),
+    ("validatingadmissionpolicybindings", "admissionregistration.k8s.io"),
+    ("validatingadmissionpolicies", "admissionregistration.k8s.io"),
+)
+"""What of the lab belongs to no namespace, in the order in which it goes."""
+RIGHTS = (
+    *(Right(verb, "namespaces") for verb in ("create", "get", "list", "delete")),
+    *(Right(verb, kind, group) for kind, group in CLUSTER_KINDS for verb in ("create", "list", "delete")),
+    *(Right(verb, "clusterroles", "rbac.authorization.k8s.io") for verb in ("bind", "escalate")),
+    *(Right("*", "*", "*", namespace) for namespace in NAMESPACES),
+)
+OLDEST_MINOR = 30
+"""Kubernetes 1.30 is the first with ValidatingAdmissionPolicy, the lab's second wall."""
+GONE_SECONDS = 120.0
+
+
+async def look(kubeconfig: Path) -> str:
+    """The version of the cluster. Raises, before anything is made, when the lab cannot be a guest here."""
+    async with KubeClient(load_kubeconfig(kubeconfig), timeout=15.0) as kube:
+        version = await kube.request("GET", "/version")
+        minor = int("".join(c for c in str(version["minor"]) if c.isdigit()) or 0)
+        if (str(version["major"]), minor) < ("1", OLDEST_MINOR):
+            runs = f"{version['major']}.{version['minor']}"
+            raise ProviderError(f"the cluster runs Kubernetes {runs}, and the lab needs 1.{OLDEST_MINOR}")
+        missing = await missing_rights(kube, RIGHTS)
+        if missing:
+            listed = "".join(f"\n  - {right}" for right in missing)
+            raise ProviderError(
+                f"the kubeconfig may not do what the lab needs:{listed}",
+                hint="docs/providers.md has a ClusterRole with all of it",
+            )
+        there = {name_of(n): n for n in (await kube.list("namespaces"))["items"]}
+        taken = [name for name in NAMESPACES if name in there]
+        if taken:
+            owners = {_owner(there[name]) for name in taken}
+            whose = f"of the lab {sorted(owners)[0]!r}" if owners != {""} else "of somebody else"
+            raise UsageError(
+                f"the cluster has the namespace {taken[0]!r} already, {whose}",
+                hint="lab down removes a lab that is no longer needed; a cluster holds one lab at a time",
+            )
+        return str(version["gitVersion"])
+
+
+def _owner(found: KubeObject) -> str:
+    return str((found["metadata"].get("labels") or {}).get(LAB_LABEL, ""))
+
+
+async def _labelled(kube: KubeClient, lab: str) -> list[tuple[str, KubeObject]]:
+    """What carries the lab's label and lies in no namespace that does, in the order in which it goes."""
+    selector = f"{LAB_LABEL}={lab}"
+    kinds = [kind for kind, _ in CLUSTER_KINDS] + ["namespaces"]
+    lists = [await kube.list(kind, "", label_selector=selector) for kind in kinds]
+    return [(kind, found) for kind, page in zip(kinds, lists, strict=True) for found in page["items"]]
+
+
+async def belongings(kubeconfig: Path, lab: str) -> list[str]:
+    """A line for each object that `remove` would remove."""
+    async with KubeClient(load_kubeconfig(kubeconfig)) as kube:
+        return [f"{kind} {name_of(found)}" for kind, found in await _labelled(kube, lab)]
+
+
+async def remove(kubeconfig: Path, lab: str) -> None:
+    """Remove exactly what carries the lab's label, and wait until it is gone."""
+    selector = f"{LAB_LABEL}={lab}"
+    async with KubeClient(load_kubeconfig(kubeconfig)) as kube:
+        for kind, found in await _labelled(kube, lab):
+            if "deletionTimestamp" not in found["metadata"]:
+                await kube.delete(kind, name_of(found), "")
+        deadline = time.monotonic() + GONE_SECONDS
+        while left := (await kube.list("namespaces", "", label_selector=selector))["items"]:
+            if time.monotonic() > deadline:
+                raise ProviderError(
+                    f"the namespace {name_of(left[0])} is still there after {GONE_SECONDS:.0f} s",
+                    hint="kubectl describe namespace says what holds it; then lab down again",
+                )
+            await asyncio.sleep(0.2)

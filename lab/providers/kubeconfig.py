@@ -1,0 +1,181 @@
+"""Any cluster that a kubeconfig reaches: the lab is a guest there, and leaves as it came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+import aiohttp
+
+from lab.core import interrupt
+from lab.errors import NotReadyError, ProviderError, UsageError
+from lab.kube.kubeconfig import load_kubeconfig, write_connection
+from lab.kube.status import StatusError
+from lab.process import is_running, process_started, start_daemon, terminate
+from lab.providers.base import Capabilities, Cluster
+from lab.providers.contexts import Context, read_context, refuse_production
+from lab.providers.guest import NAMESPACES, belongings, look, remove
+
+T = TypeVar("T")
+TUNNEL_SECONDS = 20.0
+
+
+class KubeconfigProvider:
+    """A guest in somebody's cluster. What it keeps here: a kubeconfig of its own, and the way to Services."""
+
+    name = "kubeconfig"
+    ready_seconds = 300.0
+    capabilities = Capabilities(
+        service_addresses_reachable=False,
+        memory_limits=True,
+        network_policy=False,
+        node_loss=False,
+        isolated_processes=True,
+    )
+
+    def __init__(self, kubeconfig: str = "", context: str = "", again: str = "") -> None:
+        """kubeconfig: the file; context: of it, by default its current one. again: the name of a context that
+        looks like production, said a second time."""
+        self._given = Path(kubeconfig).expanduser() if kubeconfig else None
+        self._context = context
+        self._again = again
+
+    def check(self) -> None:
+        self._chosen()
+
+    def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
+        if nodes != 1:
+            raise UsageError("--nodes is for the local provider: this cluster has the nodes that it has")
+        given, context = self._chosen()
+        home = directory / "cluster"
+        home.mkdir(parents=True, exist_ok=True)
+        kubeconfig = home / "admin.kubeconfig"
+        write_connection(kubeconfig, load_kubeconfig(given, context.name))
+        version = _ask(context, look(kubeconfig))
+        facts: dict[str, str | int | float] = {
+            "kubeconfig": str(kubeconfig),
+            "server": context.server,
+            "context": context.name,
+        }
+        _write(directory, facts)
+        # A localkube's pods share the addresses of its host.
+        return Cluster(self.name, kubeconfig, context.server, facts, "localkube" not in version)
+
+    def find(self, directory: Path) -> Cluster | None:
+        facts = _read(directory)
+        if facts is None:
+            return None
+        return Cluster(self.name, Path(facts["kubeconfig"]), str(facts["server"]), facts)
+
+    def address(self, directory: Path, service: str, cluster_ip: str, port: int) -> str:
+        facts = _read(directory) or {}
+        if not is_running(int(facts.get("pid", 0)), float(facts.get("started", 0))):
+            facts = self._dig(directory, facts)
+        found = json.loads(_tunnel_file(directory).read_text())["addresses"]
+        try:
+            return str(found[f"{service}:{port}"])
+        except KeyError:
+            raise ProviderError(f"the lab has no Service {service} with a port {port}") from None
+
+    def delete(self, directory: Path) -> None:
+        facts = _read(directory)
+        if facts is not None:
+            if "pid" in facts:
+                terminate(int(facts["pid"]), float(facts["started"]), 2.0)
+            _ask(_context_of(facts), remove(Path(facts["kubeconfig"]), directory.name))
+        shutil.rmtree(directory / "cluster", ignore_errors=True)
+        _facts_file(directory).unlink(missing_ok=True)
+        _tunnel_file(directory).unlink(missing_ok=True)
+
+    def belongings(self, directory: Path) -> list[str]:
+        facts = _read(directory)
+        if facts is None:
+            return []
+        return _ask(_context_of(facts), belongings(Path(facts["kubeconfig"]), directory.name))
+
+    def log_tail(self, directory: Path, lines: int = 20) -> str:
+        return ""
+
+    def _chosen(self) -> tuple[Path, Context]:
+        if self._given is None:
+            raise UsageError(
+                "the provider kubeconfig needs a kubeconfig",
+                hint="lab up --provider kubeconfig --kubeconfig FILE [--context NAME]",
+            )
+        context = read_context(self._given, self._context)
+        refuse_production(context, self._again)
+        return self._given, context
+
+    def _dig(self, directory: Path, facts: dict[str, Any]) -> dict[str, Any]:
+        """Start the way to the Services."""
+        ready = _tunnel_file(directory)
+        ready.unlink(missing_ok=True)
+        log = directory / "tunnel.log"
+        pid = start_daemon(
+            [
+                *(sys.executable, "-m", "lab.providers.tunnel", "--kubeconfig", str(facts["kubeconfig"])),
+                *("--ready-file", str(ready), *NAMESPACES),
+            ],
+            log=log,
+        )
+        started = process_started(pid)
+        facts = facts | {"pid": pid, "started": started}
+        _write(directory, facts)
+        deadline = time.monotonic() + TUNNEL_SECONDS
+        while not ready.exists():
+            if not is_running(pid, started) or time.monotonic() > deadline:
+                said = log.read_text(errors="replace").strip().splitlines()[-1:]
+                raise ProviderError(f"the way to the lab's Services did not open: {''.join(said)}")
+            interrupt.check()
+            Event().wait(0.02)
+        return facts
+
+
+def _context_of(facts: dict[str, Any]) -> Context:
+    return Context(str(facts["context"]), "", str(facts["server"]))
+
+
+def _ask(context: Context, doing: Coroutine[Any, Any, T]) -> T:
+    """Do it with the cluster, and say what is wrong in the lab's words."""
+    try:
+        return asyncio.run(doing)
+    except StatusError as error:
+        if error.code == 401:
+            raise NotReadyError(
+                f"the cluster of context {context.name!r} does not accept the kubeconfig's credentials",
+                hint="they may have expired: get new ones the way you got these",
+            ) from error
+        raise ProviderError(f"the cluster of context {context.name!r} answered: {error}") from error
+    except (OSError, aiohttp.ClientError) as error:
+        raise NotReadyError(
+            f"the cluster of context {context.name!r} does not answer at {context.server}: {error}",
+            hint="kubectl --context ... version shows whether it can be reached from here",
+        ) from error
+
+
+def _facts_file(directory: Path) -> Path:
+    return directory / "provider.json"
+
+
+def _tunnel_file(directory: Path) -> Path:
+    return directory / "tunnel.json"
+
+
+def _read(directory: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(_facts_file(directory).read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(directory: Path, facts: dict[str, Any]) -> None:
+    temporary = _facts_file(directory).with_suffix(".tmp")
+    temporary.write_text(json.dumps(facts))
+    temporary.replace(_facts_file(directory))

@@ -1,0 +1,66 @@
+"""A whole lab as a guest in somebody's cluster: reached by port-forward, used, and gone without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e_bench import Bench, until
+from localkube_process import Served, running
+
+from lab.kube.client import KubeClient
+from lab.kube.kubeconfig import load_kubeconfig
+from lab.kube.resources import BUILTIN
+
+pytestmark = pytest.mark.slow
+
+FLEETING = ("events", "leases", "endpointslices")
+"""What a cluster writes by itself all the time."""
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Served]:
+    """Somebody's cluster, in which pods run."""
+    with running() as server:
+        yield server
+
+
+def everything(kubeconfig: Path) -> set[str]:
+    """Every object of the cluster by kind, namespace and name."""
+
+    async def go() -> set[str]:
+        found = set()
+        async with KubeClient(load_kubeconfig(kubeconfig)) as kube:
+            for resource in BUILTIN:
+                if "list" not in resource.verbs or resource.plural in FLEETING:
+                    continue
+                for item in (await kube.list(resource, ""))["items"]:
+                    metadata = item["metadata"]
+                    found.add(f"{resource.key} {metadata.get('namespace', '')}/{metadata['name']}")
+        return found
+
+    return asyncio.run(go())
+
+
+def test_a_guest_works_and_leaves_nothing(bench: Bench, host: Served) -> None:
+    before = everything(host.kubeconfig)
+    options = ("--provider", "kubeconfig", "--kubeconfig", str(host.kubeconfig), "--starts", "cheap")
+    up = bench.lab("up", "--name", "guest", "--toil", "off", *options)
+    assert up.code == 0, up.err
+
+    status = bench.lab("status", "--name", "guest", "--json").data
+    assert (status["open_incidents"], status["active_faults"]) == (0, 0)
+    assert bench.lab("break", "hung-workers", "--name", "guest").code == 0
+    until(lambda: bench.lab("status", "--name", "guest", "--json").data["open_incidents"])
+    assert bench.lab("heal", "--name", "guest").code == 0
+
+    second = bench.lab("up", "--name", "second", *options)
+    assert second.code == 2
+    assert "of the lab 'guest'" in second.err
+
+    down = bench.lab("down", "--name", "guest")
+    assert down.code == 0, down.err
+    assert "namespaces shop" in down.err
+    until(lambda: everything(host.kubeconfig) == before)
