@@ -30,6 +30,8 @@ from lab.localkube.protocols import PodRuntime, Registry, Streams
 
 PODS = builtin("Pod")
 _FIRST_LINE_WAIT = 0.2
+_LAST_INPUT_SECONDS = 5.0
+"""How long a command may go on with its input after the client has gone."""
 
 
 class PodStreams:
@@ -193,6 +195,8 @@ async def _serve(
         if running.done():
             await session.finish(_outcome(running))
     finally:
+        if wanted.stdin and not wanted.tty:  # some clients send all and hang up; upstream works it through
+            await asyncio.wait({running}, timeout=_LAST_INPUT_SECONDS)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         response = await session.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from lab.kube.objects import KubeObject
 from lab.kube.quantity import parse_quantity
@@ -61,6 +62,7 @@ class ContainerWorker:
         self.console: Console | None = None
         self.rewrite: Callable[[str], str] = str
         """Host names and mounted paths as this container needs them."""
+        self.mounts: Mapping[str, Path] = {}
         self.executed: set[Process] = set()
         """Commands that run beside the container; they end with it."""
         self.attempted = asyncio.Event()
@@ -173,7 +175,7 @@ class ContainerWorker:
         if prepared is None:
             return None
         launch, resolved = prepared
-        self.rewrite = resolved.rewrite
+        self.rewrite, self.mounts = resolved.rewrite, resolved.mounts
         return launch
 
     async def _run_once(self, launch: Launch) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.kube.status import StatusError, internal_error
@@ -31,7 +33,7 @@ async def run_beside(container: ContainerWorker, node: Node, command: Sequence[s
     launch = container.launch
     if launch is None or container.process is None:
         raise _not_running(container.name)
-    argv = rewritten(command, container.rewrite)
+    argv = rewritten(command, container.rewrite, container.mounts)
     env = {**launch.env, "TERM": TERM} if streams.tty else launch.env
     launch = replace(launch, argv=argv, env=env, python=launch.python and argv[:1] == ("python",))
     plumbing = Plumbing(streams)
@@ -47,16 +49,31 @@ async def run_beside(container: ContainerWorker, node: Node, command: Sequence[s
         plumbing.close()
 
 
-def rewritten(command: Sequence[str], rewrite: Callable[[str], str]) -> tuple[str, ...]:
-    """A command with mounted paths where they really are; tar names files as if they were not moved."""
+def rewritten(
+    command: Sequence[str], rewrite: Callable[[str], str], mounts: Mapping[str, Path]
+) -> tuple[str, ...]:
+    """A command with mounted paths where they really are; tar names files as if they were not moved.
+
+    What is unpacked at `/` names the place where it is to go itself, so there it is moved below the mounts.
+    """
     argv = [rewrite(word) for word in command]
     if command[0].rpartition("/")[2] == "tar":
         for asked, real in zip(command, list(argv), strict=True):
             if asked != real and asked.startswith("/"):
-                pattern = re.sub(r"([\[\].*^$\\|])", r"\\\1", real.lstrip("/"))
-                name = re.sub(r"([&\\|])", r"\\\1", asked.lstrip("/"))
-                argv.append(f"--transform=s|^/*{pattern}|{name}|")
+                argv.append(f"--transform=s|^/*{_pattern(real)}|{_replacement(asked)}|")
+        if ("-C", "/") in pairwise(command):
+            for mount in sorted(mounts, key=len, reverse=True):
+                moved = rf"s|^{_pattern(mount)}\(/\|$\)|./{_replacement(str(mounts[mount]))}\1|"
+                argv.append(f"--transform={moved}")  # `./`, so that no other mount matches it again
     return tuple(argv)
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"([\[\].*^$\\|])", r"\\\1", path.strip("/"))
+
+
+def _replacement(path: str) -> str:
+    return re.sub(r"([&\\|])", r"\\\1", path.strip("/"))
 
 
 async def _see_through(container: ContainerWorker, process: Process, plumbing: Plumbing) -> int:
