@@ -143,6 +143,8 @@ class Writer:
         patched = self._patched(resource, base, patch, content_type)
         if not isinstance(patched, dict):
             raise bad_request("the patched document is not an object")
+        if subresource == "scale" and content_type == patches.STRATEGIC_MERGE_PATCH:
+            patched |= {"kind": base["kind"], "apiVersion": base["apiVersion"]}  # it stays a Scale
         if options.field_validation == "Strict" and subresource != "scale":
             self._check_patch(resource, patched, patch)
         self._check_uid_kept(resource, old, patched)

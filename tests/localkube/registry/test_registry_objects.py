@@ -260,6 +260,17 @@ def test_patch_is_refused(registry, patch, content_type, code, reason) -> None:
         registry.patch(DEPLOYMENTS, "default", "web", patch, content_type)
 
 
+def test_a_strategic_patch_of_a_scale_may_name_its_workload(registry) -> None:
+    """As Ansible's k8s_scale does: upstream merges into the type, whatever kind the patch names."""
+    registry.create(DEPLOYMENTS, "default", deployment("d"))
+    patch = {"kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 2}}
+    kind = "application/strategic-merge-patch+json"
+    scaled, _ = registry.patch(DEPLOYMENTS, "default", "d", patch, kind, subresource="scale")
+    assert (scaled["kind"], scaled["spec"]["replicas"]) == ("Scale", 2)
+    with pytest.raises(StatusError, match="expected kind Scale, but got Deployment"):
+        registry.patch(DEPLOYMENTS, "default", "d", patch, MERGE, subresource="scale")
+
+
 def test_strategic_merge_changes_one_container(registry) -> None:
     spec = {"containers": [container(), container(name="side", image="side:1")]}
     template = {"metadata": {"labels": {"app": "web"}}, "spec": spec}
