@@ -40,6 +40,60 @@ def template(**spec: object) -> dict:
     return {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container()]} | spec}
 
 
+PROBE = {"exec": {"command": ["true"]}}
+SLEEP = {"preStop": {"sleep": {"seconds": 31}}}
+HEADERS = [{"name": "X Y", "value": ""}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            {"initContainers": [container(name="i", livenessProbe=PROBE)]},
+            "spec.initContainers[0].livenessProbe: Forbidden: may not be set for init containers without "
+            "restartPolicy=Always",
+        ),
+        (
+            {"initContainers": [container(name="i", restartPolicy="Never")]},
+            'spec.initContainers[0].restartPolicy: Unsupported value: "Never": supported values: "Always"',
+        ),
+        (
+            {"containers": [container(restartPolicy="Always")]},
+            "spec.containers[0].restartPolicy: Forbidden: may not be set for non-init containers",
+        ),
+        (
+            {"containers": [container(lifecycle=SLEEP)]},
+            "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and "
+            "less than terminationGracePeriodSeconds (30)",
+        ),
+        (
+            {"containers": [container(readinessProbe=PROBE | {"terminationGracePeriodSeconds": 1})]},
+            "spec.containers[0].readinessProbe.terminationGracePeriodSeconds: Invalid value: 1: must not be "
+            "set for readinessProbes",
+        ),
+        (
+            {"containers": [container(livenessProbe=PROBE | {"terminationGracePeriodSeconds": 0})]},
+            "livenessProbe.terminationGracePeriodSeconds: Invalid value: 0: must be greater than 0",
+        ),
+        (
+            {"containers": [container(livenessProbe={"httpGet": {"port": 80, "httpHeaders": HEADERS}})]},
+            'livenessProbe.httpGet.httpHeaders: Invalid value: "X Y": a valid HTTP header must consist of '
+            "alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is "
+            "'[-A-Za-z0-9]+')",
+        ),
+        (
+            {"containers": [container(livenessProbe={"grpc": {"port": 0}})]},
+            "livenessProbe.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive",
+        ),
+    ],
+)
+def test_probes_and_hooks_are_for_those_who_may_have_them(registry, spec: dict, said: str) -> None:
+    with pytest.raises(StatusError) as refused:
+        registry.create(PODS, "default", pod(**spec))
+    assert refused.value.code == 422
+    assert said in refused.value.message
+
+
 def test_deployment_defaults(registry) -> None:
     spec = registry.create(DEPLOYMENTS, "default", deployment())["spec"]
     assert spec["replicas"] == 1

@@ -17,6 +17,7 @@ from lab.localkube.registry.validation.numbers import (
     check_port_or_name,
     check_quantity,
 )
+from lab.localkube.registry.validation.probes import check_action, check_probe_grace, check_role
 from lab.localkube.registry.validation.volumes import check_mount_paths, check_volume_paths
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -64,6 +65,7 @@ def check_pod_spec(spec: KubeObject, path: str, causes: Causes) -> None:
         for index, container in enumerate(spec.get(field) or ()):
             at = f"{path}.{field}[{index}]"
             _check_container(container, at, volumes, causes)
+            check_role(container, field, spec, at, causes)
             name = container.get("name", "")
             if name and name in seen:
                 causes.duplicate(f"{at}.name", name)
@@ -231,6 +233,7 @@ def _check_resources(resources: KubeObject, path: str, causes: Causes) -> None:
 
 def _check_probe(probe: KubeObject, path: str, once: bool, causes: Causes) -> None:
     _check_handler(probe, path, _HANDLERS, causes)
+    check_probe_grace(probe, path, once, causes)
     for field in (
         "initialDelaySeconds",
         "timeoutSeconds",
@@ -249,6 +252,7 @@ def _check_handler(handler: KubeObject, path: str, kinds: Collection[str], cause
         causes.required(path, "must specify a handler type")
     for extra in given[1:]:
         causes.forbidden(f"{path}.{extra}", "may not specify more than 1 handler type")
+    check_action(handler, path, causes)
     if "exec" in given and not handler["exec"].get("command"):
         causes.required(f"{path}.exec.command")
     for kind in ("httpGet", "tcpSocket"):
