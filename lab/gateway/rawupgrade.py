@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import io
 
@@ -41,7 +42,9 @@ async def open_raw_upgrade(
         raise await _refusal(connection, code, received)
 
     async def join(inner: web.BaseRequest) -> web.StreamResponse:
-        return await _join(inner, connection, received)
+        with contextlib.suppress(ConnectionError):
+            await _join(inner, connection, received)
+        return taken()
 
     return Answer(101, take_over=join)
 
@@ -80,9 +83,7 @@ async def _refusal(connection: RawConnection, code: int, headers: http.client.HT
     return StatusError(code, str(body.get("reason") or "Unknown"), message)
 
 
-async def _join(
-    request: web.BaseRequest, upstream: RawConnection, headers: http.client.HTTPMessage
-) -> web.StreamResponse:
+async def _join(request: web.BaseRequest, upstream: RawConnection, headers: http.client.HTTPMessage) -> None:
     pumps: list[asyncio.Task[None]] = []
     try:
         client = take_over(request, [(name, headers[name]) for name in _RETURNED if name in headers])
@@ -99,7 +100,6 @@ async def _join(
             await client.close()
     finally:
         upstream.abort()
-    return taken()
 
 
 async def _pump(source: RawConnection, sink: RawConnection) -> None:

@@ -23,6 +23,7 @@ from lab.kube.status import (
     method_not_allowed,
     service_unavailable,
 )
+from lab.kube.takeover import taken
 from lab.localkube.api.options import integer
 from lab.localkube.api.portforward import Place, forward_ports
 from lab.localkube.api.remotecommand import Wanted, open_session
@@ -56,11 +57,14 @@ class PodStreams:
             raise method_not_allowed()
         if not pod["spec"].get("nodeName"):
             raise bad_request(f"pod {info.name} does not have a host assigned")
-        if info.subresource == "portforward":
-            return await self._portforward(request, pod)
-        if info.subresource == "exec":
-            return await self._exec(request, info, pod)
-        return await self._attach(request, info, pod)
+        try:
+            if info.subresource == "portforward":
+                return await self._portforward(request, pod)
+            if info.subresource == "exec":
+                return await self._exec(request, info, pod)
+            return await self._attach(request, info, pod)
+        except ConnectionError:
+            return taken()
 
     def _running(self) -> PodRuntime:
         if self.runtime is None:

@@ -68,7 +68,11 @@ async def open_session(request: web.BaseRequest, wanted: Wanted) -> Session:
         return WebSocketSession(await open_websocket(request, WEBSOCKET_PROTOCOLS), wanted)
     wire, protocol = open_spdy(request, SPDY_PROTOCOLS)
     session = SpdySession(wire, protocol, wanted)
-    await session.opened()
+    try:
+        await session.opened()
+    except BaseException:
+        await session.close()
+        raise
     return session
 
 
@@ -173,12 +177,13 @@ class SpdySession:
     async def opened(self) -> None:
         """Wait until the client has opened all its streams. Raises ConnectionError when it does not."""
         complete = asyncio.ensure_future(self._complete.wait())
-        await asyncio.wait(
-            {complete, self.reading}, timeout=CREATION_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-        complete.cancel()
+        try:
+            await asyncio.wait(
+                {complete, self.reading}, timeout=CREATION_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            complete.cancel()
         if self._missing:
-            await self.close()
             raise ConnectionResetError("timed out waiting for client to create streams")
         found = self._streams.get
         stdin, stdout, stderr, resize = found("stdin"), found("stdout"), found("stderr"), found("resize")

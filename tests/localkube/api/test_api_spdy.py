@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from localkube_process import Served
 
+from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
 from lab.localkube.api.spdy import (
     CANCEL,
@@ -228,16 +229,31 @@ def test_no_frame_whatever_is_an_error(kind: int, flags: int, body: bytes, block
     asyncio.run(run())
 
 
-async def ask(served: Served, path: str, *headers: str) -> tuple[int, str]:
-    """Ask the server to switch protocols: status, and all that it answers."""
+async def _post(
+    served: Served, path: str, *headers: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     connection = load_kubeconfig(served.kubeconfig)
-    context = connection.ssl_context()
-    assert isinstance(context, ssl.SSLContext)
     host, port = served.server.removeprefix("https://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=connection.ssl_context())
     lines = [f"POST {path} HTTP/1.1", "Host: x", "Content-Length: 0", *headers]
     lines.append(f"Authorization: Bearer {connection.bearer()}")
     writer.write("\r\n".join([*lines, "Connection: Upgrade", "", ""]).encode())
+    return reader, writer
+
+
+async def switch(
+    served: Served, path: str, *headers: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that has switched protocols."""
+    reader, writer = await _post(served, path, *headers)
+    async with asyncio.timeout(30):
+        assert b" 101 " in (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0]
+    return reader, writer
+
+
+async def ask(served: Served, path: str, *headers: str) -> tuple[int, str]:
+    """Ask the server to switch protocols: status, and all that it answers."""
+    reader, writer = await _post(served, path, *headers)
     async with asyncio.timeout(30):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         size = [line for line in head.split("\r\n") if line.lower().startswith("content-length:")]
@@ -246,35 +262,61 @@ async def ask(served: Served, path: str, *headers: str) -> tuple[int, str]:
     return int(head.split()[1]), head + body.decode()
 
 
-@pytest.mark.slow
-async def test_the_protocol_is_negotiated(whole: Served) -> None:
-    from lab.kube.client import KubeClient
-
+@pytest.fixture
+async def pod(whole: Served) -> AsyncIterator[str]:
+    """The path of a running pod."""
     spec = {"containers": [{"name": "c", "image": "busybox", "command": ["sleep", "600"]}]}
     async with KubeClient(load_kubeconfig(whole.kubeconfig)) as kube:
         await kube.create("pods", {"metadata": {"name": "spdy"}, "spec": spec}, "default")
         async for event in kube.watch("pods", "default", timeout_seconds=60):
-            if (
-                event["object"]["metadata"]["name"] == "spdy"
-                and event["object"]["status"]["phase"] == "Running"
-            ):
+            found = event["object"]
+            if found["metadata"]["name"] == "spdy" and found["status"]["phase"] == "Running":
                 break
-        path = "/api/v1/namespaces/default/pods/spdy/exec?command=ls&stdout=1"
-        spdy = "Upgrade: SPDY/3.1"
-        version = "X-Stream-Protocol-Version"
-        code, said = await ask(whole, path, spdy, f"{version}: v9.channel.k8s.io, v3.channel.k8s.io")
-        assert code == 101
-        assert f"{version}: v3.channel.k8s.io\r\n" in said
-        code, said = await ask(whole, path, spdy)
-        assert (code, f"{version} is required" in said) == (400, True)
-        code, said = await ask(whole, path, spdy, f"{version}: v9.channel.k8s.io")
-        assert (code, "client supports [v9.channel.k8s.io], server accepts [v4.channel" in said) == (
-            403,
-            True,
-        )
-        assert "X-Accepted-Stream-Protocol-Versions: v4.channel.k8s.io" in said
-        code, said = await ask(whole, path, "Upgrade: h2c")
-        assert (code, "Upgrade request required" in said) == (400, True)
-        code, said = await ask(whole, path.replace("&stdout=1", ""), spdy, f"{version}: v4.channel.k8s.io")
-        assert (code, "you must specify at least 1 of stdin, stdout, stderr" in said) == (400, True)
+        yield "/api/v1/namespaces/default/pods/spdy"
         await kube.delete("pods", "spdy", "default")
+
+
+@pytest.mark.slow
+async def test_the_protocol_is_negotiated(whole: Served, pod: str) -> None:
+    path, spdy, version = f"{pod}/exec?command=ls&stdout=1", "Upgrade: SPDY/3.1", "X-Stream-Protocol-Version"
+    code, said = await ask(whole, path, spdy, f"{version}: v9.channel.k8s.io, v3.channel.k8s.io")
+    assert code == 101
+    assert f"{version}: v3.channel.k8s.io\r\n" in said
+    code, said = await ask(whole, path, spdy)
+    assert (code, f"{version} is required" in said) == (400, True)
+    code, said = await ask(whole, path, spdy, f"{version}: v9.channel.k8s.io")
+    assert (code, "client supports [v9.channel.k8s.io], server accepts [v4.channel" in said) == (403, True)
+    assert "X-Accepted-Stream-Protocol-Versions: v4.channel.k8s.io" in said
+    code, said = await ask(whole, path, "Upgrade: h2c")
+    assert (code, "Upgrade request required" in said) == (400, True)
+    code, said = await ask(whole, path.replace("&stdout=1", ""), spdy, f"{version}: v4.channel.k8s.io")
+    assert (code, "you must specify at least 1 of stdin, stdout, stderr" in said) == (400, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "protocol"),
+    [
+        ("exec?command=cat&stdin=1&stdout=1", "v4.channel.k8s.io"),
+        ("attach?stdout=1", "v4.channel.k8s.io"),
+        ("portforward", "portforward.k8s.io"),
+    ],
+)
+async def test_a_server_survives_hostile_clients(whole: Served, pod: str, path: str, protocol: str) -> None:
+    """Nor does it say more than that in its log: the fixture looks."""
+    headers = ("Upgrade: SPDY/3.1", f"X-Stream-Protocol-Version: {protocol}")
+    for _, sent in bombs():
+        reader, writer = await switch(whole, f"{pod}/{path}", *headers)
+        with suppress(ConnectionError):
+            writer.write(sent)
+            await writer.drain()
+            async with asyncio.timeout(30):
+                await reader.read()
+        writer.transport.abort()
+    for sent in (b"", b"\x80", Client().open(1, {"streamType": "error", "port": "80"})):
+        _, writer = await switch(whole, f"{pod}/{path}", *headers)
+        writer.write(sent)
+        await writer.drain()
+        writer.transport.abort()
+    code, _ = await ask(whole, f"{pod}/{path}", *headers)
+    assert code == 101
