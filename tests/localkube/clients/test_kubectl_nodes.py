@@ -51,14 +51,14 @@ def fleet(three_nodes: Served, request: pytest.FixtureRequest, tmp_path: Path) -
     kubectl("uncordon", "local", "local-2", "local-3")
 
 
-releases = pytest.mark.parametrize("fleet", MINORS, indirect=True)
+oldest_and_newest = pytest.mark.parametrize("fleet", [MINORS[0], MINORS[-1]], indirect=True)
 newest = pytest.mark.parametrize("fleet", MINORS[-1:], indirect=True)
 
 
 @conforms(verb="cordon")
 @conforms(verb="drain (by eviction, within budgets)")
 @conforms(verb="uncordon")
-@releases
+@oldest_and_newest
 def test_drain(fleet: Kubectl) -> None:
     assert fleet("cordon", "local-3") == "node/local-3 cordoned\n"
     assert fleet("cordon", "local-3") == "node/local-3 already cordoned\n"
@@ -137,7 +137,7 @@ def test_what_a_node_is(fleet: Kubectl) -> None:
 @conforms(verb="top pods")
 @conforms(verb="top pods --containers")
 @conforms(verb="top nodes")
-@pytest.mark.parametrize("fleet", [MINORS[0], MINORS[-1]], indirect=True)
+@oldest_and_newest
 def test_top(fleet: Kubectl) -> None:
     fleet("run", "busy", "--image=busybox", "--command", "--", "sh", "-c", "while true; do :; done")
     used = fleet.until("top", "pods", shows=r"^busy +[1-9]\d*m +\d+Mi")

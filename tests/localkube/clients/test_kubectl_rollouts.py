@@ -6,7 +6,7 @@ import re
 
 import pytest
 from kubectl_manifests import WEB
-from kubectl_session import Kubectl, cells, conforms, every_minor, oldest_and_newest
+from kubectl_session import Kubectl, cells, conforms, oldest_and_newest
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 @conforms(verb="rollout restart")
 @conforms(verb="rollout pause|resume")
 @conforms(verb="set image")
-@every_minor
+@oldest_and_newest
 def test_rollouts(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=WEB)
     status = ("rollout", "status", "deploy/web", "--timeout=90s")

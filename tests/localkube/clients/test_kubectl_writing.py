@@ -15,7 +15,7 @@ IDLE = WEB.replace("replicas: 2", "replicas: 0")
 
 
 @conforms(verb="create (every generator)")
-@every_minor
+@pytest.mark.parametrize("kubectl", ["1.31", "1.32"], indirect=True)
 def test_generators(kubectl: Kubectl, tmp_path: Path) -> None:
     """From 1.32 on these bodies are protobuf."""
     place, own = kubectl.namespace, f"x-{kubectl.namespace}"
@@ -85,7 +85,7 @@ def test_run_and_expose(kubectl: Kubectl) -> None:
 @conforms(verb="apply")
 @conforms(verb="apply --dry-run=server|client")
 @conforms(verb="diff")
-@every_minor
+@oldest_and_newest
 def test_apply_and_diff(kubectl: Kubectl, tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text(IDLE)
