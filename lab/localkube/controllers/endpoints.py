@@ -171,6 +171,7 @@ class EndpointsController(Controller):
             "kind": "EndpointSlice",
             "metadata": {
                 "name": f"{name_of(service)}-{digest}",
+                "generateName": f"{name_of(service)}-",
                 "namespace": namespace_of(service),
                 "labels": labels,
                 "ownerReferences": [owner_reference(SERVICES, service)],

@@ -109,7 +109,7 @@ async def test_namespace_deletion_empties_it(cluster: Cluster) -> None:
     message = next(
         c["message"] for c in namespace["status"]["conditions"] if c["type"] == "NamespaceContentRemaining"
     )
-    assert "configmaps has 1 resource instances" in message
+    assert "configmaps. has 1 resource instances" in message
     with pytest.raises(StatusError, match="being terminated"):
         cluster.create("ConfigMap", "late", namespace="shop")
     cluster.patch("ConfigMap", "held", {"metadata": {"finalizers": None}}, namespace="shop")

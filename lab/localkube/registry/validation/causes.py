@@ -36,9 +36,10 @@ class Causes:
         """A value that may occur once."""
         self.found.append((path, "FieldValueDuplicate", f"Duplicate value: {_shown(value)}"))
 
-    def unsupported(self, path: str, value: Any, supported: Iterable[str]) -> None:
-        """A value outside an enumeration."""
-        allowed = ", ".join(f'"{known}"' for known in sorted(supported))
+    def unsupported(self, path: str, value: Any, supported: Iterable[str], *, ordered: bool = False) -> None:
+        """A value outside an enumeration. Upstream sorts some of them, and keeps others in their order."""
+        known = supported if ordered else sorted(supported)
+        allowed = ", ".join(f'"{each}"' for each in known)
         message = f"Unsupported value: {_shown(value)}: supported values: {allowed}"
         self.found.append((path, "FieldValueNotSupported", message))
 

@@ -31,6 +31,22 @@ def check_labels(labels: Mapping[str, Any] | None, path: str, causes: Causes) ->
             causes.invalid(path, value, "must be no more than 63 characters" if too_long else _VALUE)
 
 
+def check_expressions(selector: KubeObject, path: str, causes: Causes) -> None:
+    """The expressions of a LabelSelector: values where the operator wants them, and nowhere else."""
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
+        at, operator = f"{path}.matchExpressions[{index}]", expression.get("operator", "")
+        if operator in ("In", "NotIn"):
+            if not expression.get("values"):
+                causes.required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator in ("Exists", "DoesNotExist"):
+            if expression.get("values"):
+                why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                causes.forbidden(f"{at}.values", why)
+        else:
+            causes.invalid(f"{at}.operator", operator, "not a valid selector operator")
+        _check_key(expression.get("key", ""), f"{at}.key", causes)
+
+
 def _check_key(key: str, path: str, causes: Causes, shown: str = "") -> None:
     for problem in qualified_name_problems(key):
         causes.invalid(path, shown or key, problem)

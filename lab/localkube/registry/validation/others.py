@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Collection
 
 from lab.kube.objects import KubeObject
 from lab.localkube.registry.names import label_problem, subdomain_problem
@@ -33,8 +34,6 @@ def check_service(obj: KubeObject, causes: Causes) -> None:
     """A Service."""
     spec = obj.get("spec") or {}
     kind, ports = spec.get("type"), spec.get("ports") or ()
-    if kind not in _TYPES:
-        causes.unsupported("spec.type", kind, _TYPES)
     if kind == "ExternalName":
         if not spec.get("externalName"):
             causes.required("spec.externalName")
@@ -64,6 +63,10 @@ def check_service(obj: KubeObject, causes: Causes) -> None:
         if number in numbers:
             causes.duplicate(path, {"port": number[0], "protocol": number[1]})
         numbers.add(number)
+    if kind not in _TYPES:
+        causes.unsupported("spec.type", kind, _TYPES)
+    if kind in ("NodePort", "LoadBalancer") and spec.get("clusterIP") == "None":
+        causes.invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
 
 
 def check_service_update(old: KubeObject, new: KubeObject, causes: Causes) -> None:
@@ -73,12 +76,14 @@ def check_service_update(old: KubeObject, new: KubeObject, causes: Causes) -> No
         causes.invalid("spec.clusterIPs[0]", [after], "may not change once set")
 
 
-def _check_keys(data: KubeObject, path: str, causes: Causes) -> None:
+def _check_keys(data: KubeObject, path: str, causes: Causes, binary: Collection[str] = ()) -> None:
     for key in sorted(data):
         if len(key) > 253:
             causes.invalid(f"{path}[{key}]", key, "must be no more than 253 characters")
         elif not _KEY.match(key) or key in (".", ".."):
             causes.invalid(f"{path}[{key}]", key, _KEY_MESSAGE)
+        if key in binary:
+            causes.invalid(f"{path}[{key}]", key, "duplicate of key present in binaryData")
 
 
 def _check_size(data: KubeObject, path: str, causes: Causes) -> None:
@@ -89,10 +94,8 @@ def _check_size(data: KubeObject, path: str, causes: Causes) -> None:
 def check_config_map(obj: KubeObject, causes: Causes) -> None:
     """A ConfigMap."""
     data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
-    _check_keys(data, "data", causes)
+    _check_keys(data, "data", causes, binary)
     _check_keys(binary, "binaryData", causes)
-    for key in sorted(set(data) & set(binary)):
-        causes.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
     _check_size(data | binary, "", causes)
 
 
@@ -106,6 +109,10 @@ def check_secret(obj: KubeObject, causes: Causes) -> None:
             base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
             causes.invalid(f"data[{key}]", "<secret>", "illegal base64 data")
+    if obj.get("type") == "kubernetes.io/service-account-token":
+        name = "kubernetes.io/service-account.name"
+        if not (obj["metadata"].get("annotations") or {}).get(name):
+            causes.required(f"metadata.annotations[{name}]")
     for key in _SECRET_KEYS.get(obj.get("type", ""), ()):
         if key not in data:
             causes.required(f"data[{key}]")
@@ -141,13 +148,13 @@ def check_role_binding(obj: KubeObject, causes: Causes) -> None:
     """A RoleBinding or ClusterRoleBinding."""
     role = obj.get("roleRef") or {}
     if role.get("kind") not in ("Role", "ClusterRole"):
-        causes.unsupported("roleRef.kind", role.get("kind", ""), ("Role", "ClusterRole"))
+        causes.unsupported("roleRef.kind", role.get("kind", ""), ("Role", "ClusterRole"), ordered=True)
     if not role.get("name"):
         causes.required("roleRef.name")
     for index, subject in enumerate(obj.get("subjects") or ()):
         path, kind = f"subjects[{index}]", subject.get("kind", "")
         if kind not in ("ServiceAccount", "User", "Group"):
-            causes.unsupported(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"))
+            causes.unsupported(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"), ordered=True)
         if not subject.get("name"):
             causes.required(f"{path}.name")
         if kind == "ServiceAccount" and not subject.get("namespace"):
@@ -176,3 +183,30 @@ def check_priority_class_update(old: KubeObject, new: KubeObject, causes: Causes
     """A priority cannot change."""
     if old.get("value") != new.get("value"):
         causes.forbidden("value", "may not be changed in an update.")
+
+
+def check_lease(obj: KubeObject, causes: Causes) -> None:
+    """A Lease."""
+    spec = obj.get("spec") or {}
+    duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    if duration is not None and duration <= 0:
+        causes.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
+    if transitions is not None and transitions < 0:
+        causes.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
+
+
+def check_claim(obj: KubeObject, causes: Causes) -> None:
+    """A PersistentVolumeClaim."""
+    spec = obj.get("spec") or {}
+    if not spec.get("accessModes"):
+        causes.required("spec.accessModes", "at least 1 access mode is required")
+    if "storage" not in ((spec.get("resources") or {}).get("requests") or {}):
+        causes.required("spec.resources[storage]")
+
+
+def check_event(obj: KubeObject, causes: Causes) -> None:
+    """An Event is in the namespace of what it is about."""
+    for field in ("involvedObject", "regarding"):
+        namespace = (obj.get(field) or {}).get("namespace")
+        if namespace and namespace != obj["metadata"].get("namespace"):
+            causes.invalid(f"{field}.namespace", namespace, "does not match event.namespace")

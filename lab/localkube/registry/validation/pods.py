@@ -10,6 +10,7 @@ from collections.abc import Collection
 from lab.kube.objects import KubeObject
 from lab.localkube.registry.names import label_problem, port_name_problem, subdomain_problem
 from lab.localkube.registry.validation.causes import Causes
+from lab.localkube.registry.validation.environment import check_environment
 from lab.localkube.registry.validation.numbers import (
     PROTOCOLS,
     check_not_negative,
@@ -18,6 +19,7 @@ from lab.localkube.registry.validation.numbers import (
     check_quantity,
 )
 from lab.localkube.registry.validation.probes import check_action, check_probe_grace, check_role
+from lab.localkube.registry.validation.tolerations import check_tolerations
 from lab.localkube.registry.validation.volumes import check_mount_paths, check_volume_paths
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -31,6 +33,8 @@ _NAMES = {
     "hostname": label_problem,
     "subdomain": label_problem,
 }
+_REFERENCES = {"secret": "secretName", "configMap": "name", "persistentVolumeClaim": "claimName"}
+_OF_CONTAINERS = ("cpu", "memory", "ephemeral-storage")
 _NOT_EPHEMERAL = (
     *("ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"),
     *("resizePolicy", "restartPolicy", "restartPolicyRules"),
@@ -80,6 +84,7 @@ def check_pod_spec(spec: KubeObject, path: str, causes: Causes) -> None:
         causes.invalid(
             f"{path}.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive"
         )
+    check_tolerations(spec.get("tolerations") or (), f"{path}.tolerations", causes)
     for field, problem_of in _NAMES.items():
         problem = problem_of(spec[field]) if spec.get(field) else ""
         if problem:
@@ -91,7 +96,7 @@ def _check_enumeration(
 ) -> None:
     value = holder.get(field)
     if value is not None and value not in supported:
-        causes.unsupported(f"{path}.{field}", value, supported)
+        causes.unsupported(f"{path}.{field}", value, supported, ordered=True)
 
 
 def _check_volumes(volumes: Collection[KubeObject], path: str, causes: Causes) -> set[str]:
@@ -107,6 +112,9 @@ def _check_volumes(volumes: Collection[KubeObject], path: str, causes: Causes) -
             causes.duplicate(f"{at}.name", name)
         names.add(name)
         sources = [field for field in volume if field != "name"]
+        for source, field in _REFERENCES.items():
+            if source in volume and not volume[source].get(field):
+                causes.required(f"{at}.{source}.{field}")
         for extra in sources[1:]:
             causes.forbidden(f"{at}.{extra}", "may not specify more than 1 volume type")
         check_volume_paths(volume, at, causes)
@@ -128,11 +136,11 @@ def _check_container(container: KubeObject, path: str, volumes: set[str], causes
         causes.required(f"{path}.image")
     elif image != image.strip():
         causes.invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
-    _check_enumeration(container, "imagePullPolicy", _PULL_POLICIES, path, causes)
     _check_enumeration(container, "terminationMessagePolicy", _MESSAGE_POLICIES, path, causes)
     _check_ports(container.get("ports") or (), f"{path}.ports", causes)
-    _check_environment(container, path, causes)
+    check_environment(container, path, causes)
     _check_mounts(container.get("volumeMounts") or (), f"{path}.volumeMounts", volumes, causes)
+    _check_enumeration(container, "imagePullPolicy", _PULL_POLICIES, path, causes)
     _check_resources(container.get("resources") or {}, f"{path}.resources", causes)
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(probe) is not None:
@@ -172,34 +180,6 @@ def _check_ports(ports: Collection[KubeObject], path: str, causes: Causes) -> No
         _check_enumeration(port, "protocol", PROTOCOLS, at, causes)
 
 
-def _check_environment(container: KubeObject, path: str, causes: Causes) -> None:
-    for index, variable in enumerate(container.get("env") or ()):
-        at, name = f"{path}.env[{index}]", variable.get("name", "")
-        if not name:
-            causes.required(f"{at}.name")
-        elif "=" in name or not name.isprintable():
-            causes.invalid(
-                f"{at}.name",
-                name,
-                "a valid environment variable name must consist only of printable ASCII characters "
-                "other than '='",
-            )
-        source = variable.get("valueFrom")
-        if source is not None:
-            if variable.get("value"):
-                causes.invalid(f"{at}.valueFrom", "", "may not be specified when `value` is not empty")
-            if len(source) != 1:
-                many = "may not have more than one field specified at a time"
-                one = (
-                    "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
-                )
-                causes.invalid(f"{at}.valueFrom", "", many if source else one)
-    for index, source in enumerate(container.get("envFrom") or ()):
-        if ("configMapRef" in source) == ("secretRef" in source):
-            message = "must specify one of: `configMapRef` or `secretRef`"
-            causes.invalid(f"{path}.envFrom[{index}]", "", message)
-
-
 def _check_mounts(mounts: Collection[KubeObject], path: str, volumes: set[str], causes: Causes) -> None:
     paths: set[str] = set()
     for index, mount in enumerate(mounts):
@@ -217,6 +197,12 @@ def _check_mounts(mounts: Collection[KubeObject], path: str, volumes: set[str], 
 
 
 def _check_resources(resources: KubeObject, path: str, causes: Causes) -> None:
+    for part in ("limits", "requests"):
+        for name in resources.get(part) or {}:
+            if "/" not in name and name not in _OF_CONTAINERS and not name.startswith("hugepages-"):
+                at = f"{path}.{part}[{name}]"
+                causes.invalid(at, name, "must be a standard resource type or fully qualified")
+                causes.invalid(at, name, "must be a standard resource for containers")
     limits = {
         name: check_quantity(amount, f"{path}.limits[{name}]", causes)
         for name, amount in (resources.get("limits") or {}).items()

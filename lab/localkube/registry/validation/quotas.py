@@ -124,7 +124,8 @@ def _check_limit(limit: KubeObject, path: str, causes: Causes) -> None:
             less, more = read[low][name], read[high][name]
             if less is not None and more is not None and less > more:
                 why = words.format(limit[low][name], limit[high][name])
-                causes.invalid(f"{path}.{where}[{name}]", limit[where][name], why)
+                shown = limit["min" if (low, high) == ("min", "default") else where][name]
+                causes.invalid(f"{path}.{where}[{name}]", shown, why)
 
 
 _ORDER = (

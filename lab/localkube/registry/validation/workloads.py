@@ -10,7 +10,7 @@ from collections.abc import Collection
 from lab.kube.objects import KubeObject, labels_of
 from lab.kube.selectors import SelectorError, label_selector_from
 from lab.localkube.registry.validation.causes import Causes
-from lab.localkube.registry.validation.metadata import check_labels
+from lab.localkube.registry.validation.metadata import check_expressions, check_labels
 from lab.localkube.registry.validation.numbers import check_count_or_percent, check_not_negative, is_zero
 from lab.localkube.registry.validation.pods import check_pod_spec
 
@@ -36,30 +36,33 @@ def _check_template(obj: KubeObject, kind: str, policies: Collection[str], cause
     template = spec.get("template") or {}
     labels = labels_of(template)
     selector = spec.get("selector")
+    for field in ("replicas", "minReadySeconds"):
+        check_not_negative(spec.get(field), f"spec.{field}", causes)
     if selector is None:
         causes.required("spec.selector")
         matches = False
     else:
         matches = _check_selector(selector, kind, labels, causes)
     if not matches:
-        causes.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+        why = "`selector` does not match template `labels`"
+        causes.invalid("spec.template.metadata.labels", labels or None, why)
     check_labels(labels, "spec.template.labels", causes)
     check_pod_spec(template.get("spec") or {}, "spec.template.spec", causes)
     policy = (template.get("spec") or {}).get("restartPolicy")
     if policy not in policies:
         causes.unsupported("spec.template.spec.restartPolicy", policy, policies)
-    for field in ("replicas", "minReadySeconds", "revisionHistoryLimit"):
-        check_not_negative(spec.get(field), f"spec.{field}", causes)
+    check_not_negative(spec.get("revisionHistoryLimit"), "spec.revisionHistoryLimit", causes)
 
 
 def _check_selector(selector: KubeObject, kind: str, labels: dict[str, str], causes: Causes) -> bool:
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         causes.invalid("spec.selector", selector, f"empty selector is invalid for {kind}")
+    check_expressions(selector, "spec.selector", causes)
     try:
         return label_selector_from(selector).matches(labels)
-    except (SelectorError, KeyError) as error:
-        causes.invalid("spec.selector", selector, f"invalid label selector: {error}")
-        return False
+    except (SelectorError, KeyError):
+        causes.invalid("spec.selector", selector, "invalid label selector")
+        return True  # nobody can say
 
 
 def check_deployment(obj: KubeObject, causes: Causes) -> None:
@@ -92,10 +95,10 @@ def check_replicaset(obj: KubeObject, causes: Causes) -> None:
 
 def check_statefulset(obj: KubeObject, causes: Causes) -> None:
     """A StatefulSet."""
-    _check_template(_with_claims(obj), "statefulset", ("Always",), causes)
     policy = obj["spec"].get("podManagementPolicy")
     if policy not in ("OrderedReady", "Parallel"):
         causes.invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
+    _check_template(_with_claims(obj), "statefulset", ("Always",), causes)
     strategy = obj["spec"].get("updateStrategy") or {}
     rolling, path = strategy.get("rollingUpdate"), "spec.updateStrategy.rollingUpdate"
     if strategy.get("type") not in ("RollingUpdate", "OnDelete"):
@@ -160,18 +163,18 @@ def _refuse_deadline(obj: KubeObject, kind: str, causes: Causes) -> None:
 def _check_job_spec(spec: KubeObject, path: str, causes: Causes) -> None:
     template = spec.get("template") or {}
     pod = template.get("spec") or {}
+    for field in (
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+    ):
+        check_not_negative(spec.get(field), f"{path}.{field}", causes)
     check_labels(labels_of(template), f"{path}.template.labels", causes)
     check_pod_spec(pod, f"{path}.template.spec", causes)
     if pod.get("restartPolicy", "Always") == "Always":
         causes.required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-    for field in (
-        "parallelism",
-        "completions",
-        "backoffLimit",
-        "activeDeadlineSeconds",
-        "ttlSecondsAfterFinished",
-    ):
-        check_not_negative(spec.get(field), f"{path}.{field}", causes)
 
 
 def check_job(obj: KubeObject, causes: Causes) -> None:
