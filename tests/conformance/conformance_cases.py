@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from conformance_matching import check_expected
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 FOLDER = Path(__file__).parent / "cases"
@@ -157,10 +158,21 @@ def read(text: str, origin: str) -> list[Case]:
             case = Case.model_validate(entry)
         except ValidationError as error:
             raise CaseError(f"{origin}: {name}: {error}") from error
+        _check_matchers(case, origin)
         _check_placeholders(case, origin)
         _check_deviations(case, origin)
         cases.append(case)
     return cases
+
+
+def _check_matchers(case: Case, origin: str) -> None:
+    for step in (*_flat(case.steps), *(each.expect for each in case.deviates.values())):
+        events = step.events if isinstance(step, Step) else []
+        for expected in (step.answer, step.error, step.text, step.header, events):
+            try:
+                check_expected(expected)
+            except (ValueError, re.error) as error:
+                raise CaseError(f"{origin}: {case.case}: {error}") from error
 
 
 def _check_deviations(case: Case, origin: str) -> None:

@@ -27,6 +27,19 @@ def mismatches(expected: Any, seen: Any, at: str = "") -> list[str]:
     return list(_differences(expected, seen, at))
 
 
+def check_expected(expected: Any) -> None:
+    """Refuse what nothing can be held against. Raises ValueError, or re.error for a bad pattern."""
+    _matcher(expected)
+    if isinstance(expected, Mapping):
+        for key, member in expected.items():
+            if key == "$matches":
+                re.compile(member)
+            check_expected(member)
+    elif isinstance(expected, list):
+        for member in expected:
+            check_expected(member)
+
+
 def _differences(expected: Any, seen: Any, at: str) -> Iterator[str]:
     matcher = _matcher(expected)
     if matcher is not None:

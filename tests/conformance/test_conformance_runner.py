@@ -85,6 +85,8 @@ def test_a_matcher_that_is_none_is_refused() -> None:
         ("[{watch: a}]", "expects events"),
         ("[{request: GET a, nonsense: 1}]", "nonsense"),
         ("[{request: 'GET a/<rv>'}]", "nothing was saved as rv"),
+        ("[{request: GET a, answer: {x: {$nonsense: 1}}}]", "there is no matcher"),
+        ("[{request: GET a, text: {$matches: '('}}]", "unterminated subpattern"),
         ("[]", "steps"),
     ],
 )
