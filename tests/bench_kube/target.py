@@ -54,8 +54,13 @@ class Target:
         return sum(each.user + each.system for each in times)
 
     def weight(self) -> float:
-        """MiB of its processes, pages that they share counted once."""
-        return float(sum(process.memory_full_info().pss for process in self._all()) / _MIB)
+        """MiB resident in its processes; of their children, which share libraries with them, their own part.
+
+        So it is the same whatever else runs on the machine.
+        """
+        children = {child for root in self.processes for child in root.children(recursive=True)}
+        own = sum(child.memory_full_info().uss for child in children)
+        return float((sum(root.memory_info().rss for root in self.processes) + own) / _MIB)
 
     def _all(self) -> Iterator[psutil.Process]:
         for root in self.processes:
