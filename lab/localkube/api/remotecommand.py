@@ -160,6 +160,7 @@ class SpdySession:
         self._missing = {"error", *(kind for kind, expected in kinds.items() if expected)}
         self._streams: dict[str, Stream] = {}
         self._complete = asyncio.Event()
+        self._told = False
         self._sizes = Sizes()
         self.streams = Streams()
         self.reading = asyncio.create_task(self._connection.run())
@@ -213,12 +214,13 @@ class SpdySession:
         for kind in ("stdout", "stderr", "error"):
             if kind in self._streams:
                 await self._streams[kind].end()
+        self._told = True
 
     async def close(self) -> web.StreamResponse:
         """Session."""
         for stream in self._streams.values():
             await self._connection.forget(stream)
-        if not self._missing:
+        if self._told:
             await asyncio.wait({self.reading}, timeout=FAREWELL_SECONDS)
         await self._connection.close()
         for task in (self.reading, self._resizing):

@@ -126,7 +126,7 @@ class Zygote:
             if descriptor > 2:
                 os.close(descriptor)
         if request["tty"]:
-            _take_terminal()
+            _take_terminal(interrupts=not request["python"])
         for limit, soft in LIMITS:
             _, hard = resource.getrlimit(limit)
             resource.setrlimit(limit, (soft if hard < 0 else min(soft, hard), hard))
@@ -204,14 +204,18 @@ class Zygote:
             pass  # the other side is gone; the read that follows sees it
 
 
-def _take_terminal() -> None:
-    """Let standard input's terminal control this session, and its keys send signals as they do."""
+def _take_terminal(*, interrupts: bool) -> None:
+    """Let standard input's terminal control this session, and its keys send signals as they do.
+
+    interrupts: Ctrl-C ends it from now on, also before the program is there.
+    """
     import fcntl
     import termios
 
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    for number in (signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+    ends = (signal.SIGINT,) if interrupts else ()
+    for number in (*ends, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _kill(function: Any, pid: int) -> None:

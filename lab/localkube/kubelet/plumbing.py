@@ -21,6 +21,7 @@ from lab.localkube.protocols import Streams, Take
 
 LINGER_SECONDS = 5.0
 """How long to wait for output of processes that outlive the command."""
+POLL_SECONDS = 0.005
 SIZE_SECONDS = 0.2
 """How long a command waits for its terminal's first size."""
 
@@ -89,6 +90,8 @@ class Plumbing:
         return [outlet.drain(take) for outlet, take in self._outlets]
 
     async def _feed(self, chunks: AsyncIterator[bytes]) -> None:
+        if self._streams.tty:
+            await _controlling(self._terminal)
         await pour(chunks, self._inlet)
         if not self._streams.tty:  # a terminal is ended by its own key
             self._close(self._inlet)
@@ -108,6 +111,13 @@ class Plumbing:
         if descriptor in self._open:
             self._open.remove(descriptor)
             os.close(descriptor)
+
+
+async def _controlling(terminal: int) -> None:
+    """Wait until a terminal controls a session: its keys send no signals before."""
+    with contextlib.suppress(OSError):  # where only the other end may be asked
+        while not os.tcgetpgrp(terminal):
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _drop(data: bytes) -> None:
