@@ -1,6 +1,7 @@
 """Container logs: one file per run, each line with the time it came, bounded, followed without polling.
 
     2026-01-01T12:00:00.123456Z the line
+    2026-01-01T12:00:00.123456Z~ the beginning of a very long line, which goes on in the next
 
 A file that reaches its bound becomes `<file>.1`, replacing the one before; readers see both as one stream
 of offsets that only grow.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,8 @@ from lab.core.clock import Clock, parse_rfc3339, rfc3339
 
 FILE_LIMIT = 5 * 1024 * 1024
 LINE_LIMIT = 16 * 1024
-"""A longer line is cut into pieces of this many bytes."""
+"""A line without an end is stored in pieces of this many bytes; readers see it as one."""
+_GOES_ON = b"~"
 _BLOCK = 256 * 1024
 
 
@@ -52,18 +54,21 @@ class ContainerLog:
     def write(self, data: bytes, stream: str = "stdout") -> None:
         """Take output as it comes; whole lines are stored, a stream's unfinished one waits for its end."""
         *lines, rest = (self._rest.get(stream, b"") + data).split(b"\n")
+        pieces = []
         while len(rest) > LINE_LIMIT:
-            lines.append(rest[:LINE_LIMIT])
+            pieces.append(rest[:LINE_LIMIT])
             rest = rest[LINE_LIMIT:]
         self._rest[stream] = rest
-        if lines:
-            self._store(lines)
+        if lines or pieces:
+            self._store(lines, pieces)
 
-    def _store(self, lines: list[bytes]) -> None:
+    def _store(self, lines: list[bytes], pieces: Sequence[bytes] = ()) -> None:
+        """Write whole lines, and after them pieces of one that goes on."""
         if self.closed:
             return
-        stamp = rfc3339(self._clock.now()).encode() + b" "
-        data = b"".join(stamp + line + b"\n" for line in lines)
+        stamp = rfc3339(self._clock.now()).encode()
+        data = b"".join(stamp + b" " + line + b"\n" for line in lines)
+        data += b"".join(stamp + _GOES_ON + b" " + piece + b"\n" for piece in pieces)
         if self._size and self._size + len(data) > self._limit:
             self._rotate()
         os.write(self._file, data)
@@ -131,8 +136,9 @@ class LogQuery:
 async def stream(log: ContainerLog | Path, query: LogQuery, now: datetime) -> AsyncIterator[bytes]:
     """A log as the API serves it."""
     left = query.limit_bytes
+    shown = _Shown(query.timestamps)
     async for block in _blocks(log, query, now):
-        data = block if query.timestamps else _bare(block)
+        data = shown.of(block)
         if left is not None:
             data = data[:left]
             left -= len(data)
@@ -145,7 +151,7 @@ async def stream(log: ContainerLog | Path, query: LogQuery, now: datetime) -> As
 async def _blocks(log: ContainerLog | Path, query: LogQuery, now: datetime) -> AsyncIterator[bytes]:
     stored = b"".join(read_all(log))
     behind = log.end if isinstance(log, ContainerLog) else 0
-    lines = stored.splitlines(keepends=True)
+    lines = _lines(stored)
     if query.since_seconds is not None:
         since = now - timedelta(seconds=query.since_seconds)
         lines = [line for line in lines if _time(line) >= since]
@@ -171,13 +177,34 @@ def rotated(path: Path) -> Path:
 
 def tail(log: ContainerLog | Path, lines: int, limit: int) -> str:
     """The last lines without their times, at most `limit` characters."""
-    data = _bare(b"".join(read_all(log))).splitlines()[-lines:]
-    return b"\n".join(data).decode(errors="replace")[-limit:]
+    data = _Shown(timestamps=False).of(b"".join(read_all(log)))
+    return b"".join(_lines(data)[-lines:]).removesuffix(b"\n").decode(errors="replace")[-limit:]
 
 
-def _bare(block: bytes) -> bytes:
-    return b"".join(line.partition(b" ")[2] for line in block.splitlines(keepends=True))
+class _Shown:
+    """What a reader sees of stored lines: with or without their times, and pieces put together."""
+
+    def __init__(self, timestamps: bool) -> None:
+        self._timestamps = timestamps
+        self._within = False
+
+    def of(self, block: bytes) -> bytes:
+        """The next block of lines."""
+        return b"".join(self._line(line) for line in _lines(block))
+
+    def _line(self, line: bytes) -> bytes:
+        stamp, _, text = line.partition(b" ")
+        begins, self._within = not self._within, stamp.endswith(_GOES_ON)
+        if self._within:
+            text = text.removesuffix(b"\n")
+        return stamp.removesuffix(_GOES_ON) + b" " + text if self._timestamps and begins else text
+
+
+def _lines(block: bytes) -> list[bytes]:
+    """Lines with their ends. A carriage return is no end: programs draw with it."""
+    *whole, rest = block.split(b"\n")
+    return [line + b"\n" for line in whole] + ([rest] if rest else [])
 
 
 def _time(line: bytes) -> datetime:
-    return parse_rfc3339(line.partition(b" ")[0].decode())
+    return parse_rfc3339(line.partition(b" ")[0].removesuffix(_GOES_ON).decode())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubelet_bench import Bench, python
 
 from lab.core.clock import SystemClock
 from lab.kube.status import StatusError
-from lab.localkube.kubelet.logs import ContainerLog, LogQuery, stream
+from lab.localkube.kubelet.logs import ContainerLog, LogQuery, stream, tail
 from lab.localkube.protocols import Streams
 
 COUNT = python("import sys\nfor n in range(5): print('line', n)\nprint('end', end='')")
@@ -133,6 +134,25 @@ async def test_a_full_log_is_rotated_and_followers_do_not_notice(tmp_path: Path)
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 4100
     kept = b"".join([part async for part in stream(log, LogQuery(), clock.now())]).decode()
     assert kept.endswith("line 59\n")
+
+
+async def test_a_very_long_line_and_one_that_is_drawn_over_are_lines(tmp_path: Path) -> None:
+    clock = SystemClock()
+    log = ContainerLog(tmp_path / "0.log", clock)
+    drawn, long = b" 10% \r 20% \r100%\n", b"x" * 40_000 + b"\n"
+    log.write(drawn)
+    for start in range(0, len(long), 7_000):
+        log.write(long[start : start + 7_000])
+    log.write(b"end\n")
+    log.close()
+
+    async def read(**query: Any) -> bytes:
+        return b"".join([part async for part in stream(log.path, LogQuery(**query), clock.now())])
+
+    assert await read() == await read(since_seconds=3600) == drawn + long + b"end\n"
+    stamped = (await read(timestamps=True)).split(b"\n")[:-1]
+    assert [line.partition(b" ")[2] for line in stamped] == [drawn[:-1], long[:-1], b"end"]
+    assert tail(log, 2, 100_000) == (long + b"end").decode()
 
 
 def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
