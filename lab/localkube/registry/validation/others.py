@@ -80,8 +80,12 @@ def _check_keys(data: KubeObject, path: str, causes: Causes, binary: Collection[
     for key in sorted(data):
         if len(key) > 253:
             causes.invalid(f"{path}[{key}]", key, "must be no more than 253 characters")
-        elif not _KEY.match(key) or key in (".", ".."):
+        if not _KEY.match(key):
             causes.invalid(f"{path}[{key}]", key, _KEY_MESSAGE)
+        if key in (".", ".."):
+            causes.invalid(f"{path}[{key}]", key, f"must not be '{key}'")
+        elif key.startswith(".."):
+            causes.invalid(f"{path}[{key}]", key, "must not start with '..'")
         if key in binary:
             causes.invalid(f"{path}[{key}]", key, "duplicate of key present in binaryData")
 
