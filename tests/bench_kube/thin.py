@@ -57,6 +57,7 @@ class ThinClient:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # the server has closed it already
+        self._file.close()
         self._socket.close()
 
     def _send(self, method: str, path: str, body: bytes, media: str) -> None:
