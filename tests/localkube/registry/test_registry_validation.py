@@ -292,7 +292,7 @@ def test_other_defaults(registry) -> None:
         (CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"a/b": "x"}}, "data[a/b]", "a valid config key"),
         (CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"..": "x"}}, "data[..]", "must not be '..'"),
         (CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"..x": "x"}}, "data[..x]", "must not start with"),
-        (SECRETS, {"metadata": {"name": "s"}, "data": {"../x": "eA=="}}, "data[../x]", "a valid config key"),
+        (SECRETS, {"metadata": {"name": "s"}, "data": {"..y": "eA=="}}, "data[..y]", "must not start with"),
         (SECRETS, {"metadata": {"name": "s"}, "data": {"a": "%%"}}, "data[a]", "illegal base64 data"),
         (
             SECRETS,
