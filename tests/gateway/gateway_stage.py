@@ -90,6 +90,15 @@ class Stage:
                 last = now
                 await asyncio.sleep(0.3)
 
+    async def budget_allows(self, name: str, disruptions: int) -> None:
+        """Wait until a disruption budget says so."""
+        async with asyncio.timeout(30):
+            while True:
+                budget = await self.kube.get("poddisruptionbudgets", name, "shop")
+                if (budget.get("status") or {}).get("disruptionsAllowed") == disruptions:
+                    return
+                await asyncio.sleep(0.1)
+
     async def control(self, **data: str) -> None:
         await self.kube.patch("configmaps", "automation-control", {"data": data}, "lab-system")
 

@@ -10,7 +10,10 @@ from typing import Any
 
 import any_cluster
 import pytest
+from aiohttp import web
 from gateway_stage import BUNDLED, Stage, running_stage
+
+from lab.kube.takeover import take_over, taken
 
 SPEAKERS = {"1.30": "SPDY", "1.33": "WebSocket"}
 POD: dict[str, Any] = {
@@ -99,6 +102,82 @@ async def test_the_kill_switch_cuts_a_terminal(stage: Stage, minor: str) -> None
             await asyncio.sleep(0.05)
     cut = _execs(stage)[-1]
     assert (cut["decision"], cut["reason"][:18]) == ("refused", "the stream was cut")
+
+
+EXEC = "/api/v1/namespaces/shop/pods/worker-1/exec"
+SPDY = [
+    ("Authorization", "Bearer secret-of-the-automation"),
+    ("Connection", "Upgrade"),
+    ("Upgrade", "SPDY/3.1"),
+    ("X-Stream-Protocol-Version", "v4.channel.k8s.io"),
+    ("X-Stream-Protocol-Version", "v3.channel.k8s.io"),
+    ("Content-Length", "0"),
+]
+
+
+async def _upgrade(rig: Any) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask the gateway for a SPDY exec: the head of its answer, and the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in SPDY)
+    writer.write(f"POST {EXEC}?command=ls HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
+    async with asyncio.timeout(30):
+        return (await reader.readuntil(b"\r\n\r\n")).decode(), reader, writer
+
+
+async def test_spdy_meets_the_wall_in_shadow_and_the_kill_switch(rig: Any) -> None:
+    for control in ({"mode": "shadow"}, {"mode": "live", "killSwitch": "on"}, {"mode": "canary"}):
+        rig.api.control = {"killSwitch": "off", "canaryPercent": "0", **control}
+        head, _, writer = await _upgrade(rig)
+        assert head.startswith("HTTP/1.1 403 ")
+        writer.close()
+    assert (rig.api.mutations, [seen for seen in rig.api.seen if seen.path == EXEC]) == ([], [])
+    assert {record["decision"] for record in rig.records()} == {"refused"}
+
+
+async def test_spdy_is_joined_in_live_and_speaks_for_the_actor(rig: Any) -> None:
+    async def reverse(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.headers.getall("X-Stream-Protocol-Version") == [
+            "v4.channel.k8s.io",
+            "v3.channel.k8s.io",
+        ]
+        assert request.headers["Impersonate-User"] == "system:serviceaccount:automation:automation"
+        assert request.headers["Authorization"] == "Bearer of-the-gateway"
+        headers = [("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1"), SPDY[3]]
+        connection = take_over(request, headers)
+        while data := await connection.read():
+            await connection.write(data[::-1])
+        await connection.close()
+        return taken()
+
+    rig.api.control = {"mode": "live", "killSwitch": "off"}
+    rig.api.objects[EXEC] = reverse
+    head, reader, writer = await _upgrade(rig)
+    assert head.startswith("HTTP/1.1 101 ")
+    assert "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n" in head
+    sent = bytes(range(256)) * 8000
+    async with asyncio.timeout(30):
+        for block in (b"abc", b"\0\xff"):
+            writer.write(block)
+            assert await reader.readexactly(len(block)) == block[::-1]
+        writer.write(sent)
+        assert len(await reader.readexactly(len(sent))) == len(sent)
+        writer.close()
+        while len(rig.records()) < 1:
+            await asyncio.sleep(0.01)
+    assert [(record["decision"], record["code"]) for record in rig.records()] == [("allowed", 101)]
+
+
+async def test_what_the_api_server_says_instead_of_switching_is_passed_on(rig: Any) -> None:
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"kind": "Status", "reason": "Teapot", "message": "not today"}, status=418)
+
+    rig.api.control = {"mode": "live", "killSwitch": "off"}
+    rig.api.objects[EXEC] = refuse
+    head, reader, writer = await _upgrade(rig)
+    assert head.startswith("HTTP/1.1 418 ")
+    async with asyncio.timeout(30):
+        await reader.readuntil(b"not today")
+    writer.close()
 
 
 def _execs(stage: Stage) -> list[dict[str, Any]]:
