@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
 from aiohttp import web
@@ -22,6 +22,12 @@ from lab.localkube.protocols import Registry, WatchEvent
 
 SHORTEST, LONGEST = 1800, 3600
 """Seconds that a watch lives when the client does not say, drawn at random as upstream does."""
+
+MOST_AT_ONCE = 100
+"""Events beside the first that go out in one piece when more than one waits."""
+
+REMEMBERED = 200
+"""Events that are kept in their encoded form."""
 
 
 async def stream_watch(
@@ -111,13 +117,37 @@ class _Expired:
 async def _pump(
     events: AsyncIterator[WatchEvent], response: web.StreamResponse, shape: Representation, clock: Clock
 ) -> None:
+    queued: Callable[[int], Sequence[WatchEvent]] = getattr(events, "queued", lambda most: ())
     async for event in events:
-        if event.type == "BOOKMARK":
-            line = _line("BOOKMARK", shape.bookmark(event.object))
-        else:
-            line = _line(event.type, shape.one(event.object, clock.now()))
-        await response.write(line)
+        lines = (_shown(each, shape, clock) for each in (event, *queued(MOST_AT_ONCE)))
+        await response.write(b"".join(lines))
+
+
+def _shown(event: WatchEvent, shape: Representation, clock: Clock) -> bytes:
+    if event.type == "BOOKMARK":
+        return _line("BOOKMARK", shape.bookmark(event.object))
+    if not shape.accepted.kind:
+        return _encoded.line(event.type, event.object)
+    return _line(event.type, shape.one(event.object, clock.now()))
 
 
 def _line(kind: str, obj: KubeObject) -> bytes:
     return orjson.dumps({"type": kind, "object": obj}) + b"\n"
+
+
+class _Encoded:
+    """The latest events as they go out: encoded once, however many watches send them."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, int], tuple[KubeObject, bytes]] = {}
+
+    def line(self, kind: str, obj: KubeObject) -> bytes:
+        key = (kind, id(obj))  # nobody else's as long as the object is kept here
+        if key not in self._lines:
+            if len(self._lines) >= REMEMBERED:
+                del self._lines[next(iter(self._lines))]
+            self._lines[key] = (obj, _line(kind, obj))
+        return self._lines[key][1]
+
+
+_encoded = _Encoded()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lab.kube.objects import KubeObject, labels_of
@@ -132,6 +132,10 @@ class Watch:
             except TimeoutError:
                 return self._bookmark(self._version())
         return self._queue.popleft()
+
+    def queued(self, most: int) -> Sequence[WatchEvent]:
+        """Up to so many events that are there without waiting."""
+        return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
 
     def finish(self) -> None:
         """End the watch when its reader has taken what is queued."""

@@ -259,3 +259,14 @@ def test_subscribers_hear_every_resource(registry) -> None:
     stop()
     registry.create(PODS, "default", pod())
     assert heard == [("pods", "ADDED"), ("pods", "DELETED"), ("services", "ADDED")]
+
+
+async def test_what_waits_in_a_watch_can_be_taken_at_once_and_in_order(registry) -> None:
+    watch = registry.watch(CONFIG_MAPS, "default")
+    for name in "abcd":
+        registry.create(CONFIG_MAPS, "default", {"metadata": {"name": name}})
+    assert (await anext(watch)).object["metadata"]["name"] == "a"
+    assert [event.object["metadata"]["name"] for event in watch.queued(2)] == ["b", "c"]
+    assert [event.object["metadata"]["name"] for event in watch.queued(9)] == ["d"]
+    assert watch.queued(9) == []
+    await watch.aclose()
