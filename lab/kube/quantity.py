@@ -6,6 +6,7 @@ exponent) and is written with the largest suffix that needs no fraction. Precisi
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import ROUND_CEILING, Decimal, localcontext
 
@@ -28,8 +29,11 @@ _LARGEST = Decimal(2**63 - 1)
 """Larger amounts are cut to this one, as upstream does."""
 
 _LONGEST = 100
+_REMEMBERED = 1024
+"""Quantities that are not worked out again: pods have few different ones."""
 
 
+@functools.lru_cache(_REMEMBERED)
 def _split(text: str) -> tuple[Decimal, str]:
     found = _QUANTITY.match(text.strip()) if len(text) <= _LONGEST else None
     if not found:
@@ -74,7 +78,12 @@ def format_quantity(text: str | int | float) -> str:
 
     Raises ValueError like `parse_quantity`.
     """
-    value, family = _split(str(text))
+    return _canonical(str(text))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _canonical(text: str) -> str:
+    value, family = _split(text)
     if not value:
         return "0"
     with localcontext() as context:
