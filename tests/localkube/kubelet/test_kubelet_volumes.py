@@ -89,7 +89,11 @@ def test_a_directory_changes_at_once_and_keeps_what_others_left(tmp_path: Path) 
 
 
 REFUSED: list[tuple[dict[str, Any], dict[str, str], str]] = [
-    ({"emptyDir": {}}, {"subPath": "../x"}, "subPath: Invalid value: \"../x\": must not contain '..'"),
+    (
+        {"emptyDir": {}},
+        {"subPath": "../x"},
+        "volumeMounts.subPath: Invalid value: \"../x\": must not contain '..'",
+    ),
     ({"emptyDir": {}}, {"subPath": "/x"}, 'subPath: Invalid value: "/x": must be a relative path'),
     (
         {"hostPath": {"path": "/a/../b"}},

@@ -100,9 +100,11 @@ def _check_enumeration(
 
 
 def _check_volumes(volumes: Collection[KubeObject], path: str, causes: Causes) -> set[str]:
+    """The names of those that are valid; what mounts another does not find it."""
     names: set[str] = set()
     for index, volume in enumerate(volumes):
-        name, at = volume.get("name", ""), f"{path}[{index}]"
+        name, at, before = volume.get("name", ""), f"{path}[{index}]", len(causes.found)
+        _check_source(volume, at, causes)
         problem = label_problem(name) if name else ""
         if not name:
             causes.required(f"{at}.name")
@@ -110,18 +112,21 @@ def _check_volumes(volumes: Collection[KubeObject], path: str, causes: Causes) -
             causes.invalid(f"{at}.name", name, problem)
         elif name in names:
             causes.duplicate(f"{at}.name", name)
-        names.add(name)
-        sources = [field for field in volume if field != "name"]
-        for source, field in _REFERENCES.items():
-            if source in volume and not volume[source].get(field):
-                causes.required(f"{at}.{source}.{field}")
-        for extra in sources[1:]:
-            causes.forbidden(f"{at}.{extra}", "may not specify more than 1 volume type")
-        check_volume_paths(volume, at, causes)
-        size = (volume.get("emptyDir") or {}).get("sizeLimit")
-        if size is not None:
-            check_quantity(size, f"{at}.emptyDir.sizeLimit", causes)
+        if len(causes.found) == before:
+            names.add(name)
     return names
+
+
+def _check_source(volume: KubeObject, path: str, causes: Causes) -> None:
+    for source, field in _REFERENCES.items():
+        if source in volume and not volume[source].get(field):
+            causes.required(f"{path}.{source}.{field}")
+    for extra in [field for field in volume if field != "name"][1:]:
+        causes.forbidden(f"{path}.{extra}", "may not specify more than 1 volume type")
+    check_volume_paths(volume, path, causes)
+    size = (volume.get("emptyDir") or {}).get("sizeLimit")
+    if size is not None:
+        check_quantity(size, f"{path}.emptyDir.sizeLimit", causes)
 
 
 def _check_container(container: KubeObject, path: str, volumes: set[str], causes: Causes) -> None:
@@ -193,7 +198,7 @@ def _check_mounts(mounts: Collection[KubeObject], path: str, volumes: set[str], 
         elif where in paths:
             causes.invalid(f"{at}.mountPath", where, "must be unique")
         paths.add(where)
-        check_mount_paths(mount, at, causes)
+        check_mount_paths(mount, path, index, causes)
 
 
 def _check_resources(resources: KubeObject, path: str, causes: Causes) -> None:

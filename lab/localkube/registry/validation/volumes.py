@@ -91,12 +91,12 @@ def _check_backsteps(text: str, path: str, causes: Causes) -> None:
         causes.invalid(path, text, BACKSTEPS)
 
 
-def check_mount_paths(mount: KubeObject, path: str, causes: Causes) -> None:
-    """The part of a volume that a container mounts."""
+def check_mount_paths(mount: KubeObject, path: str, index: int, causes: Causes) -> None:
+    """The part of a volume that a container mounts. As upstream, only one of the causes has the index."""
     if mount.get("subPath"):
         _check_descending(str(mount["subPath"]), f"{path}.subPath", causes)
     if mount.get("subPathExpr"):
-        at = f"{path}.subPathExpr"
         if mount.get("subPath"):
-            causes.invalid(at, mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive")
-        _check_descending(str(mount["subPathExpr"]), at, causes)
+            why = "subPathExpr and subPath are mutually exclusive"
+            causes.invalid(f"{path}[{index}].subPathExpr", mount["subPathExpr"], why)
+        _check_descending(str(mount["subPathExpr"]), f"{path}.subPathExpr", causes)
