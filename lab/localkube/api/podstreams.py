@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 from multidict import MultiMapping
 
+from lab.core.clock import parse_rfc3339
 from lab.kube.objects import KubeObject
 from lab.kube.request import RequestInfo, truthy
 from lab.kube.resources import Resource, builtin
@@ -20,6 +22,7 @@ from lab.kube.status import (
     StatusError,
     bad_request,
     internal_error,
+    invalid,
     method_not_allowed,
     service_unavailable,
 )
@@ -76,17 +79,8 @@ class PodStreams:
         container = choose_container(pod, query.get("container", ""))
         if not pod["spec"].get("nodeName"):
             return web.Response(text="")  # nothing has been said yet
-        chunks = self._running().logs(
-            info.namespace,
-            info.name,
-            container,
-            follow=truthy(query.get("follow")),
-            previous=truthy(query.get("previous")),
-            tail_lines=_not_negative(query, "tailLines"),
-            since_seconds=_not_negative(query, "sinceSeconds"),
-            timestamps=truthy(query.get("timestamps")),
-            limit_bytes=_not_negative(query, "limitBytes"),
-        )
+        options = log_options(query, info.name)
+        chunks = self._running().logs(info.namespace, info.name, container, **options)
         return await _stream(request, chunks)
 
     async def _exec(self, request: web.Request, info: RequestInfo, pod: KubeObject) -> web.StreamResponse:
@@ -148,12 +142,40 @@ def choose_container(pod: KubeObject, wanted: str) -> str:
     raise bad_request(f"a container name must be specified for pod {name}, {choices}")
 
 
-def _not_negative(query: MultiMapping[str], name: str) -> int | None:
+def log_options(query: MultiMapping[str], pod: str) -> dict[str, Any]:
+    """The keyword arguments of PodRuntime.logs. Raises StatusError 400 or 422."""
+    return {
+        "follow": truthy(query.get("follow")),
+        "previous": truthy(query.get("previous")),
+        "tail_lines": _at_least(query, "tailLines", 0, pod),
+        "since_seconds": _at_least(query, "sinceSeconds", 1, pod),
+        "since_time": _since(query, pod),
+        "timestamps": truthy(query.get("timestamps")),
+        "limit_bytes": _at_least(query, "limitBytes", 1, pod),
+    }
+
+
+def _at_least(query: MultiMapping[str], name: str, least: int, pod: str) -> int | None:
     value = integer(query, name)
-    if value is not None and value < 0:
-        why = f"Invalid value: {value}: must be greater than or equal to 0"
-        raise StatusError(422, "Invalid", f'PodLogOptions "" is invalid: {name}: {why}')
+    if value is not None and value < least:
+        bound = "greater than or equal to 0" if least == 0 else "greater than 0"
+        why = f"Invalid value: {value}: must be {bound}"
+        raise invalid("PodLogOptions", "", pod, [(name, "FieldValueInvalid", why)])
     return value
+
+
+def _since(query: MultiMapping[str], pod: str) -> datetime | None:
+    text = query.get("sinceTime")
+    if not text:
+        return None
+    if "sinceSeconds" in query:
+        why = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
+        raise invalid("PodLogOptions", "", pod, [("[]", "FieldValueForbidden", why)])
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        why = f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as "2006"'
+        raise bad_request(why) from None
 
 
 async def _stream(request: web.Request, chunks: AsyncIterator[bytes]) -> web.StreamResponse:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from lab.kube.objects import KubeObject, name_of, namespace_of
@@ -259,27 +260,29 @@ class Kubelet:
         previous: bool = False,
         tail_lines: int | None = None,
         since_seconds: int | None = None,
+        since_time: datetime | None = None,
         timestamps: bool = False,
         limit_bytes: int | None = None,
     ) -> AsyncIterator[bytes]:
         """PodRuntime."""
         owner, found = self._container(namespace, pod, container)
-        query = LogQuery(follow, tail_lines, since_seconds, timestamps, limit_bytes)
+        if since_seconds is not None:
+            since_time = self._node.clock.now() - timedelta(seconds=since_seconds)
+        query = LogQuery(follow, tail_lines, since_time, timestamps, limit_bytes)
         name = found.name if found else container or owner.pod["spec"]["containers"][0]["name"]
         directory = owner.context.directory / "logs" / name
-        now = self._node.clock.now()
         if previous:
             count = found.status.restart_count if found else 0
             waiting = bool(found and found.process is None and "waiting" in found.status.state)
             file = directory / f"{count if waiting and count_exists(directory, count) else count - 1}.log"
             if not file.exists():
                 raise bad_request(f'previous terminated container "{name}" in pod "{pod}" not found')
-            return stream(file, query, now)
+            return stream(file, query)
         if found is not None and found.log is not None:
-            return stream(found.log, query, now)
+            return stream(found.log, query)
         kept = sorted(directory.glob("*.log"), key=lambda path: int(path.stem))
         if kept:
-            return stream(kept[-1], query, now)
+            return stream(kept[-1], query)
         state = found.status.state if found else {}
         reason = (state.get("waiting") or {}).get("reason") or "PodInitializing"
         why = _WHY_WAITING.get(reason, reason)

@@ -13,7 +13,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from lab.core.clock import Clock, parse_rfc3339, rfc3339
@@ -128,16 +128,16 @@ class LogQuery:
 
     follow: bool = False
     tail_lines: int | None = None
-    since_seconds: int | None = None
+    since: datetime | None = None
     timestamps: bool = False
     limit_bytes: int | None = None
 
 
-async def stream(log: ContainerLog | Path, query: LogQuery, now: datetime) -> AsyncIterator[bytes]:
+async def stream(log: ContainerLog | Path, query: LogQuery) -> AsyncIterator[bytes]:
     """A log as the API serves it."""
     left = query.limit_bytes
     shown = _Shown(query.timestamps)
-    async for block in _blocks(log, query, now):
+    async for block in _blocks(log, query):
         data = shown.of(block)
         if left is not None:
             data = data[:left]
@@ -148,13 +148,12 @@ async def stream(log: ContainerLog | Path, query: LogQuery, now: datetime) -> As
             return
 
 
-async def _blocks(log: ContainerLog | Path, query: LogQuery, now: datetime) -> AsyncIterator[bytes]:
+async def _blocks(log: ContainerLog | Path, query: LogQuery) -> AsyncIterator[bytes]:
     stored = b"".join(read_all(log))
     behind = log.end if isinstance(log, ContainerLog) else 0
     lines = _lines(stored)
-    if query.since_seconds is not None:
-        since = now - timedelta(seconds=query.since_seconds)
-        lines = [line for line in lines if _time(line) >= since]
+    if query.since is not None:
+        lines = [line for line in lines if _time(line) >= query.since]
     if query.tail_lines is not None:
         lines = lines[-query.tail_lines :] if query.tail_lines > 0 else []
     if lines:

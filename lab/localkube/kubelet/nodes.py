@@ -11,6 +11,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -149,6 +150,7 @@ class Nodes:
         previous: bool = False,
         tail_lines: int | None = None,
         since_seconds: int | None = None,
+        since_time: datetime | None = None,
         timestamps: bool = False,
         limit_bytes: int | None = None,
     ) -> AsyncIterator[bytes]:
@@ -161,6 +163,7 @@ class Nodes:
             previous=previous,
             tail_lines=tail_lines,
             since_seconds=since_seconds,
+            since_time=since_time,
             timestamps=timestamps,
             limit_bytes=limit_bytes,
         )

@@ -105,7 +105,7 @@ def test_descriptions(pods: Kubectl) -> None:
 
 @conforms(verb="logs")
 @conforms(verb="logs -c|--all-containers|-l|--prefix")
-@conforms(verb="logs --tail|--since|--limit-bytes|--timestamps")
+@conforms(verb="logs --tail|--since|--since-time|--limit-bytes|--timestamps")
 @conforms(verb="logs --previous")
 @releases
 def test_logs(everywhere: Kubectl) -> None:
@@ -119,6 +119,8 @@ def test_logs(everywhere: Kubectl) -> None:
     assert everywhere("logs", "runs", "--limit-bytes=3") == "a-o"
     assert everywhere("logs", "runs", "--since=1h") == "a-one\na-two\n"
     assert everywhere("logs", "runs", "--since=1s") in ("", "a-one\na-two\n")
+    assert everywhere("logs", "runs", "--since-time=2000-01-01T00:00:00Z") == "a-one\na-two\n"
+    assert everywhere("logs", "runs", "--since-time=2200-01-01T00:00:00Z") == ""
     stamped = everywhere("logs", "runs", "--timestamps").splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z a-one", stamped[0])
     assert everywhere("logs", "crashes", "--previous") == "run\n"
