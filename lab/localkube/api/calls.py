@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from lab.kube.objects import KubeObject
@@ -49,6 +50,8 @@ class Call:
             else (resource.group, resource.version, resource.kind)
         )
         api_version = f"{group}/{version}" if group else version
+        if isinstance(resource, CustomResource) and not info.subresource:
+            _check_typed(obj, kind)
         given = (str(obj.setdefault("apiVersion", api_version)), str(obj.setdefault("kind", kind)))
         if given != (api_version, kind) and info.subresource not in ("eviction", "scale"):
             raise other_kind(resource, given, group, version, kind)
@@ -85,6 +88,15 @@ class Call:
         """What a PUT that creates has to be allowed as well."""
         info = self.info
         return Attributes("create", info.group, info.resource, "", info.namespace, info.name)
+
+
+def _check_typed(obj: KubeObject, kind: str) -> None:
+    """A custom object has to say what it is; of built-in ones the path is enough."""
+    for field, name in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not obj.get(field):
+            shown = orjson.dumps(obj).decode()
+            why = f"Object '{name}' is missing in '{shown}' ({shown})"
+            raise bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}")
 
 
 def other_kind(

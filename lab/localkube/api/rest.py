@@ -122,6 +122,8 @@ class Rest:
         if info.verb == "create" and isinstance(resource, CustomResource) and resource.terminating:
             why = "create not allowed while custom resource definition is terminating"
             raise StatusError(405, "MethodNotAllowed", why, details={})
+        if not resource.namespaced and info.namespace and resource.plural != "namespaces":
+            raise path_not_found()
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise method_not_allowed() if not info.name else path_not_found()
         if not info.subresource and (info.verb == "create") == bool(info.name) and info.verb in _NAMED:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab.kube.objects import KubeObject
@@ -133,7 +133,7 @@ def _version(
         generation=int(metadata.get("generation") or 0),
         terminating=terminating,
         ruled=_has_rules(schema),
-        deprecation=_deprecation(version, f"{group}/{name} {kind}"),
+        deprecation=_deprecation(version, spec["versions"], group, kind),
         selectable=tuple(
             each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ()
         ),
@@ -149,10 +149,17 @@ def _has_rules(schema: Schema) -> bool:
     return bool(schema.get("x-kubernetes-validations")) or any(map(_has_rules, inner_schemas(schema)))
 
 
-def _deprecation(version: KubeObject, what: str) -> str:
+def _deprecation(version: KubeObject, versions: Sequence[KubeObject], group: str, kind: str) -> str:
+    """The warning about a deprecated version: its own, or one that names the best version to use instead."""
     if not version.get("deprecated"):
         return ""
-    return str(version.get("deprecationWarning") or f"{what} is deprecated")
+    if version.get("deprecationWarning"):
+        return str(version["deprecationWarning"])
+    name = version["name"]
+    current = [str(each["name"]) for each in versions if each.get("served") and not each.get("deprecated")]
+    best = min(current, key=version_priority, default=name)
+    better = version_priority(best) < version_priority(name)
+    return f"{group}/{name} {kind} is deprecated" + (f"; use {group}/{best} {kind}" if better else "")
 
 
 def published_schema(schema: Schema, group: str, version: str, kind: str) -> Schema:
