@@ -45,7 +45,7 @@ def start_server(directory: Path, block: int, *more: str) -> subprocess.Popen[by
 
 def wait_ready(process: subprocess.Popen[bytes], directory: Path) -> bool:
     """Wait for the ready-file; False when the process ended instead."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     pause = threading.Event()
     while not (directory / "ready").exists():
         if process.poll() is not None:

@@ -165,6 +165,7 @@ def _struct(schema: Schema, name: str) -> Reader:
     properties: dict[str, Schema] = schema["properties"]
     readers: dict[str, Reader] = {}
     go_type = _go_name(name)
+    omitted = _omitted_when_empty(schema)
 
     def read(value: Any, path: str, unknown: list[str]) -> Any:
         if not isinstance(value, dict):
@@ -178,7 +179,7 @@ def _struct(schema: Schema, name: str) -> Reader:
                         unknown.append(f'unknown field "{path}.{key}"' if path else f'unknown field "{key}"')
                         continue
                     reader = readers[key] = _reader(properties[key])
-                if member is not None:
+                if member is not None and not (key in omitted and member in ({}, [])):
                     result[key] = reader(member, f"{path}.{key}" if path else key, unknown)
         except _TypeMismatch as error:
             error.owner = error.owner or go_type.rpartition(".")[2]
@@ -186,6 +187,18 @@ def _struct(schema: Schema, name: str) -> Reader:
         return result
 
     return read
+
+
+def _omitted_when_empty(schema: Schema) -> frozenset[str]:
+    """The maps and lists of a type that are stored only with something in them."""
+    required = schema.get("required", ())
+    return frozenset(
+        key
+        for key, prop in schema["properties"].items()
+        if key not in required
+        and not reference(prop)
+        and (prop.get("type") == "array" or isinstance(prop.get("additionalProperties"), dict))
+    )
 
 
 def _reader(schema: Schema) -> Reader:

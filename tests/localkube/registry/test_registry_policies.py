@@ -51,7 +51,7 @@ def bind(registry: LocalRegistry, obj: dict[str, Any], action: str = "Deny", **s
 
 
 def config(name: str = "c", **data: str) -> dict[str, Any]:
-    return {"metadata": {"name": name, "labels": {"app": name}}, "data": data}
+    return {"metadata": {"name": name, "labels": {"app": name}}, "data": data or {"other": "1"}}
 
 
 def ann(**more: Any) -> WriteOptions:
