@@ -146,6 +146,8 @@ def main() -> int:
             sys.stderr.write(f"docs/localkube.md: {complaint}\n")
         return 1 if complaints or code else 0
     code, recorder = _pytest()
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return code  # nothing ran to its end, so nothing is known
     before, _, rest = PAGE.read_text().partition(BEGIN)  # it may have changed during the run
     after = rest.partition(END)[2]
     PAGE.write_text("\n".join([before + BEGIN, "", *table(recorder), "", END]) + after)

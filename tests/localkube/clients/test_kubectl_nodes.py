@@ -73,10 +73,10 @@ def test_drain(fleet: Kubectl) -> None:
     fleet("rollout", "status", "deploy/web", "--timeout=90s")
     fleet.until("get", "pdb", "web", shows=r"^web +2 +N/A +0 ")
     node = fleet("get", "pods", "-o", "jsonpath={.items[0].spec.nodeName}")
-    held = fleet.run("drain", node, "--timeout=2s")
+    held = fleet.run("drain", node, "--timeout=6s")
     assert held.returncode == 1
     assert "Cannot evict pod as it would violate the pod's disruption budget." in held.stderr
-    assert "global timeout reached: 2s" in held.stderr
+    assert "global timeout reached: 6s" in held.stderr
     fleet("scale", "deploy/web", "--replicas=3")
     fleet.until("get", "pdb", "web", shows=r"^web +2 +N/A +1 ")
     drained = fleet.run("drain", node, "--timeout=90s")
@@ -86,7 +86,7 @@ def test_drain(fleet: Kubectl) -> None:
     assert left == ""
 
 
-@conforms(verb="drain --force|--disable-eviction")
+@conforms(verb="drain --force, --disable-eviction")
 @newest
 def test_drain_of_a_bare_pod(fleet: Kubectl) -> None:
     fleet("run", "bare", "--image=pause", "--overrides", '{"spec":{"nodeName":"local-2"}}')

@@ -104,8 +104,8 @@ def test_descriptions(pods: Kubectl) -> None:
 
 
 @conforms(verb="logs")
-@conforms(verb="logs -c|--all-containers|-l|--prefix")
-@conforms(verb="logs --tail|--since|--since-time|--limit-bytes|--timestamps")
+@conforms(verb="logs -c, --all-containers, -l, --prefix")
+@conforms(verb="logs --tail, --since, --since-time, --limit-bytes, --timestamps")
 @conforms(verb="logs --previous")
 @releases
 def test_logs(everywhere: Kubectl) -> None:

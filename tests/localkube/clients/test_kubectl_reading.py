@@ -113,6 +113,7 @@ def test_tables(kubectl: Kubectl) -> None:
     head, row = cells(kubectl("get", "svc", "-o", "wide"))
     assert head == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "SELECTOR"]
     assert [row[0], row[1], row[3], row[4], row[6]] == ["web", "ClusterIP", "<none>", "80/TCP", "app=web"]
+    kubectl.until("get", "rs", "-o", "name", shows="^replicaset.apps/web-")
     everything = kubectl("get", "all")
     assert re.findall(r"^(\S+)/\S+", everything, re.MULTILINE) == [
         *("service", "deployment.apps", "replicaset.apps"),
@@ -156,7 +157,7 @@ def test_choosing_and_ordering(kubectl: Kubectl) -> None:
     )
 
 
-@conforms(verb="get -o json|yaml|name|jsonpath|custom-columns|go-template")
+@conforms(verb="get -o json, yaml, name, jsonpath, custom-columns, go-template")
 @conforms(verb="get --raw")
 @oldest_and_newest
 def test_forms_of_an_answer(kubectl: Kubectl) -> None:

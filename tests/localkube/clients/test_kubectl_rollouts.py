@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @conforms(verb="rollout history")
 @conforms(verb="rollout undo --to-revision")
 @conforms(verb="rollout restart")
-@conforms(verb="rollout pause|resume")
+@conforms(verb="rollout pause, resume")
 @conforms(verb="set image")
 @oldest_and_newest
 def test_rollouts(kubectl: Kubectl) -> None:
@@ -116,7 +116,7 @@ def test_set(kubectl: Kubectl) -> None:
     assert 'error: unable to find container named "nosuch"\n' in wrong
 
 
-@conforms(verb="wait --for=condition|jsonpath|delete")
+@conforms(verb="wait --for=condition, jsonpath, delete")
 @oldest_and_newest
 def test_wait(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=WEB)

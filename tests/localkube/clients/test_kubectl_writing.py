@@ -83,7 +83,7 @@ def test_run_and_expose(kubectl: Kubectl) -> None:
 
 
 @conforms(verb="apply")
-@conforms(verb="apply --dry-run=server|client")
+@conforms(verb="apply --dry-run=server, client")
 @conforms(verb="diff")
 @oldest_and_newest
 def test_apply_and_diff(kubectl: Kubectl, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_server_side_apply(kubectl: Kubectl) -> None:
     assert 'conflict with "other": .spec.replicas' in again
 
 
-@conforms(verb="apply view-last-applied|set-last-applied|edit-last-applied")
+@conforms(verb="apply view-last-applied, set-last-applied, edit-last-applied")
 def test_the_last_applied(kubectl: Kubectl, tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: EDITME}\n")
@@ -254,7 +254,7 @@ def test_labels_and_annotations(kubectl: Kubectl) -> None:
 
 
 @conforms(verb="delete (background, foreground, orphan)")
-@conforms(verb="delete -l|--all")
+@conforms(verb="delete -l, --all")
 @conforms(verb="delete --force")
 @conforms(verb="delete --dry-run=server")
 @oldest_and_newest
