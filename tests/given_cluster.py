@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.client import KubeClient
@@ -70,7 +70,7 @@ _T = TypeVar("_T")
 @cache
 def given_cluster() -> GivenCluster | None:
     """The cluster that `SAFETY_KUBECONFIG` names, or None: then each test has a localkube of its own."""
-    path = os.environ.get("SAFETY_KUBECONFIG", "")
+    path = os.path.expanduser(os.environ.get("SAFETY_KUBECONFIG", ""))
     if not path:
         return None
     context = read_context(Path(path), os.environ.get("SAFETY_CONTEXT", ""))
@@ -148,7 +148,7 @@ class GivenCluster:
     async def _refuse_foreign(self, kube: KubeClient) -> None:
         found = []
         for kind in ("namespaces", *OUTSIDE):
-            for item in (await kube.list(kind))["items"]:
+            for item in await self._all(kube, kind):
                 name = item["metadata"]["name"]
                 ours = LABEL.items() <= (item["metadata"].get("labels") or {}).items()
                 if not ours and (name in NAMESPACES if kind == "namespaces" else name.startswith("toil-lab")):
@@ -158,6 +158,13 @@ class GivenCluster:
                 f"in {self.context.name!r} there is what this suite did not make:{''.join(found)}",
                 hint="a lab runs there, or somebody has a use for these names: take another cluster",
             )
+
+    async def _all(self, kube: KubeClient, kind: str) -> list[dict[str, Any]]:
+        try:
+            return list((await kube.list(kind))["items"])
+        except StatusError as error:
+            why = f"{self.context.name!r} does not list its {kind}: {error}"
+            raise UsageError(why, hint="the suite needs Kubernetes 1.30 or later") from error
 
     async def _accounts(self, kube: KubeClient) -> bool:
         found = [await kube.list("serviceaccounts", name) for name in NAMESPACES]

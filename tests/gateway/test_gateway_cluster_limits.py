@@ -101,6 +101,7 @@ async def evict(client: KubeClient, name: str) -> None:
     await client.create("pods", eviction, "shop", name=name, subresource="eviction")
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_taken_back_needs_a_dry_run_and_an_approval_that_is_good_once(
     tmp_path: Path,
 ) -> None:

@@ -474,7 +474,7 @@ def requests(draw: Any) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300 if EVERYWHERE else 100, deadline=None, derandomize=True)
 @given(request=requests())
 def test_nothing_in_shadow_writes_whatever_it_looks_like(wall: Wall, request: dict[str, Any]) -> None:
     async def check() -> None:
