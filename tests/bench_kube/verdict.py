@@ -32,7 +32,7 @@ _COMPARED = (
     "100 replicas",
 )
 _MORE_IS_BETTER = "a second"
-_NOT_COMPARED = "processor time"
+_NOT_COMPARED = ("processor time", "answered")
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,10 @@ def _said(name: str, value: float, ratio: float | None) -> str:
         words.append(_word(value <= AT_MOST[name], f"at most {AT_MOST[name]:g}"))
     if name in AT_LEAST:
         words.append(_word(value >= AT_LEAST[name], f"at least {AT_LEAST[name]:g}"))
-    if ratio is not None and name.startswith(_COMPARED) and _NOT_COMPARED not in name:
+    if ratio is not None and name.startswith(_COMPARED) and not any(part in name for part in _NOT_COMPARED):
         more = _MORE_IS_BETTER in name
-        words.append(
-            _word(
-                ratio >= 1 if more else ratio <= 1,
-                f"{ratio:.2f} times the other's" + (", or more" if more else ""),
-            )
-        )
+        what = f"{ratio:.2f} times the other's"
+        words.append(_word(ratio >= 1 if more else ratio <= 1, what))
     return "; ".join(words)
 
 
