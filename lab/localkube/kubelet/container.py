@@ -182,6 +182,7 @@ class ContainerWorker:
         """One run, from the start of the process to the record of its end. Raises StartError."""
         self._stopping.begin_run()
         self._out_of_memory = self._redefined = False
+        self._started_at = ""
         self.log = self._open_log()
         console = Console(self.spec, self.log)
         if console.tty:

@@ -77,13 +77,21 @@ class PodFacts:
 
 
 def pod_phase(restart_policy: str, facts: PodFacts) -> str:
-    """Pending, Running, Succeeded or Failed."""
+    """Pending, Running, Succeeded or Failed. A pod has ended when its sidecars have ended, too."""
     if facts.phase:
         return facts.phase
-    for init in facts.inits:
-        if not init.init_done and not any(main.running or main.terminated for main in facts.mains):
-            failed = init.terminated and init.terminated["exitCode"] != 0 and not init.restartable_init
-            return "Failed" if failed and restart_policy == "Never" else "Pending"
+    phase = _phase_of_containers(restart_policy, facts)
+    if phase in ("Succeeded", "Failed") and any(each.running for each in (*facts.inits, *facts.ephemerals)):
+        return "Running" if any(main.terminated for main in facts.mains) else "Pending"
+    return phase
+
+
+def _phase_of_containers(restart_policy: str, facts: PodFacts) -> str:
+    ahead = [init for init in facts.inits if not init.init_done]
+    if ahead and not any(main.running or main.terminated for main in facts.mains):
+        ends = [init.terminated for init in ahead if not init.restartable_init]
+        failed = any(ended["exitCode"] != 0 for ended in ends if ended)
+        return "Failed" if failed and restart_policy == "Never" else "Pending"
     running = waiting = stopped = failed_count = 0
     for main in facts.mains:
         if main.running:

@@ -187,7 +187,7 @@ async def test_a_command_that_does_not_exist_is_a_start_error(bench: Bench) -> N
     bench.pod("typo", {"image": "busybox", "command": ["no-such-program"]}, restartPolicy="Never")
     await bench.until_phase("typo", "Failed")
     terminated = bench.status("typo")["state"]["terminated"]
-    assert terminated["reason"] == "StartError"
+    assert (terminated["reason"], terminated["exitCode"]) == ("StartError", 128)
     assert "executable file not found" in terminated["message"]
 
 

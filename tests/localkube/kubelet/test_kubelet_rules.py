@@ -38,6 +38,20 @@ def test_phase(policy: str, states: list[dict[str, Any]], phase: str) -> None:
     assert pod_phase(policy, PodFacts([], mains, "h", "t")) == phase
 
 
+def test_a_pod_has_ended_when_its_sidecars_have() -> None:
+    side = ContainerStatus("side", "i", restartable_init=True, state=RUNNING, started=True)
+    main = ContainerStatus("c", "i", state=ended(0))
+    facts = PodFacts([side], [main], "h", "t")
+    assert pod_phase("Never", facts) == "Running"
+    side.state, side.started = ended(143), False
+    assert pod_phase("Never", facts) == "Succeeded"
+    failed = ContainerStatus("init", "i", state=ended(1))
+    facts = PodFacts([side, failed], [ContainerStatus("c", "i", state=WAITING)], "h", "t")
+    assert pod_phase("Never", facts) == "Failed"
+    side.state, side.started = RUNNING, True
+    assert pod_phase("Never", facts) == "Pending"
+
+
 def test_a_container_in_back_off_counts_as_stopped() -> None:
     main = ContainerStatus("c", "i", state=WAITING, last_state=ended(1))
     assert pod_phase("Always", PodFacts([], [main], "h", "t")) == "Running"
