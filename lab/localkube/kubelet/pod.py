@@ -264,19 +264,19 @@ class PodWorker:
     async def _deadline_exceeded(self, living: asyncio.Task[None]) -> None:
         message = "Pod was active on the node longer than the specified deadline"
         self.context.event("Normal", "DeadlineExceeded", message)
-        await end(living)
-        await self._end_containers(self._own_grace)
-        self._facts.phase, self._facts.reason, self._facts.message = "Failed", "DeadlineExceeded", message
-        self._changed()
+        await self._fail("DeadlineExceeded", message, living, self._own_grace)
 
     async def _evict(self, living: asyncio.Task[None]) -> None:
-        """The phase comes last: what counts pods makes a new one only when this one has ended."""
         self.context.event("Warning", "Evicted", self._eviction)
-        await end(living)
-        await self._end_containers(EVICTION_GRACE)
-        self._facts.phase, self._facts.reason, self._facts.message = "Failed", "Evicted", self._eviction
-        self._changed()
+        await self._fail("Evicted", self._eviction, living, EVICTION_GRACE)
         await asyncio.to_thread(shutil.rmtree, self.context.directory / "volumes", True)
+
+    async def _fail(self, reason: str, message: str, living: asyncio.Task[None], grace: float) -> None:
+        """End it. The status says why together with the phase, and that when the last container has ended."""
+        self._facts.phase, self._facts.reason, self._facts.message = "Failed", reason, message
+        await end(living)
+        await self._end_containers(grace)
+        self._changed()
 
     async def _end_containers(self, grace: float) -> None:
         """Main containers together, then sidecars, the last started first, within one grace for all."""

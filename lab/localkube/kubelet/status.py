@@ -77,12 +77,11 @@ class PodFacts:
 
 
 def pod_phase(restart_policy: str, facts: PodFacts) -> str:
-    """Pending, Running, Succeeded or Failed. A pod has ended when its sidecars have ended, too."""
-    if facts.phase:
-        return facts.phase
-    phase = _phase_of_containers(restart_policy, facts)
-    if phase in ("Succeeded", "Failed") and any(each.running for each in (*facts.inits, *facts.ephemerals)):
-        return "Running" if any(main.terminated for main in facts.mains) else "Pending"
+    """Pending, Running, Succeeded or Failed. No pod has ended while one of its containers runs."""
+    phase = facts.phase or _phase_of_containers(restart_policy, facts)
+    everyone = (*facts.inits, *facts.mains, *facts.ephemerals)
+    if phase in ("Succeeded", "Failed") and any(each.running for each in everyone):
+        return "Running" if any(main.running or main.terminated for main in facts.mains) else "Pending"
     return phase
 
 
@@ -134,7 +133,7 @@ def pod_status(pod: KubeObject, facts: PodFacts, now: str) -> dict[str, Any]:
     if facts.pod_ip:
         status |= {"podIP": facts.pod_ip, "podIPs": [{"ip": facts.pod_ip}]}
     for key in ("reason", "message"):
-        if getattr(facts, key):
+        if getattr(facts, key) and phase == facts.phase:
             status[key] = getattr(facts, key)
     return status
 
