@@ -80,22 +80,41 @@ async def run_cases(connection: Connection, cases: Iterable[Case]) -> Report:
             async with free:
                 return case.case, await run_case(wire, server, case, next(unique))
 
-        outcomes = dict(await asyncio.gather(*map(one, cases)))
+        try:
+            outcomes = dict(await asyncio.gather(*map(one, cases)))
+        finally:
+            await _remove_namespaces(wire, mine, free)
         return Report(outcomes, await _left_behind(wire, mine))
     finally:
         await wire.close()
 
 
+async def _namespaces(wire: Wire, mine: str) -> Sequence[str]:
+    listed = (await wire.send(Request("GET", "/api/v1/namespaces"))).document["items"]
+    return [each["metadata"]["name"] for each in listed if each["metadata"]["name"].startswith(mine)]
+
+
+async def _remove_namespaces(wire: Wire, mine: str, free: asyncio.Semaphore) -> None:
+    """Only when all cases are through: upstream's controller takes a second or two for each."""
+
+    async def remove(name: str) -> None:
+        async with free:
+            await wire.send(Request("DELETE", f"/api/v1/namespaces/{name}"))
+
+    await asyncio.gather(*map(remove, await _namespaces(wire, mine)))
+
+
 async def _left_behind(wire: Wire, mine: str) -> Sequence[str]:
-    """The namespaces of ours that are still there when there was time enough to go."""
+    """The namespaces of ours that are still there when for a while none has gone."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE
-    while True:
-        listed = (await wire.send(Request("GET", "/api/v1/namespaces"))).document["items"]
-        left = [each["metadata"]["name"] for each in listed if each["metadata"]["name"].startswith(mine)]
-        if not left or loop.time() > deadline:
-            return left
+    fewest, deadline = len(await _namespaces(wire, mine)), loop.time() + PATIENCE
+    while left := await _namespaces(wire, mine):
+        if len(left) < fewest:
+            fewest, deadline = len(left), loop.time() + PATIENCE
+        if loop.time() > deadline:
+            break
         await asyncio.sleep(_EVENTUALLY_EVERY)
+    return left
 
 
 async def look_at(wire: Wire) -> Server:
@@ -123,7 +142,7 @@ def _is_ready(node: Mapping[str, Any]) -> bool:
 
 
 async def run_case(wire: Wire, server: Server, case: Case, unique: str) -> Outcome:
-    """One case in a namespace of its own, which is gone afterwards."""
+    """One case in a namespace of its own."""
     missing = [need for need in case.needs if need not in server.abilities]
     if missing:
         return Outcome("skipped", f"the server has no {' and no '.join(missing)}")
@@ -158,8 +177,8 @@ class CaseRun:
             await self.step(Step(request="GET serviceaccounts/default", eventually=True))
 
     async def end(self, case: Case) -> None:
-        """Delete the namespace and what else the case names."""
-        for path in [*case.removes, "/api/v1/namespaces/<ns>"]:
+        """Delete what the case names; its namespace goes with all others."""
+        for path in case.removes:
             with suppress(aiohttp.ClientError, TimeoutError):
                 await self._wire.send(self._request(Step(request=f"DELETE {path}")))
 
