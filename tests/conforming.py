@@ -5,6 +5,7 @@ A test that drives a real client says what it proves:
     @pytest.mark.conforms(client="kubectl", verb="cp", verdict="differs", reason="no symbolic links")
 
 python -m tests.conforming           run those tests, all of them, and write the table
+python -m tests.conforming FILE...   run those of some files; all other rows stay as they are
 python -m tests.conforming --check   say where the table and the marked tests disagree; runs nothing
 """
 
@@ -106,13 +107,27 @@ def table(recorder: Recorder) -> list[str]:
     return lines
 
 
+def _cells(line: str) -> list[str]:
+    """The five cells of a row; an empty list for any other line."""
+    cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+    return cells if len(cells) == 5 and cells[0] not in ("client", "---") else []
+
+
+def _rows(page: str) -> list[str]:
+    """The rows of the table on a page."""
+    return [line for line in page.partition(BEGIN)[2].partition(END)[0].splitlines() if _cells(line)]
+
+
+def merged(kept: Sequence[str], made: Sequence[str]) -> list[str]:
+    """The made table with the kept rows of other verbs, in order."""
+    anew = {tuple(_cells(line)[:2]) for line in made[2:]}
+    rows = [*made[2:], *(line for line in kept if tuple(_cells(line)[:2]) not in anew)]
+    return [*made[:2], *sorted(rows, key=_cells)]
+
+
 def problems(claims: Mapping[str, Sequence[Claim]], page: str) -> list[str]:
     """How the table on a page and the marked tests disagree, one sentence each."""
-    written = {}
-    for line in page.partition(BEGIN)[2].partition(END)[0].splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if len(cells) == 5 and cells[0] not in ("client", "---"):
-            written[(cells[0], cells[1], cells[2], cells[3])] = line
+    written = {tuple(_cells(line)[:4]): line for line in _rows(page)}
     found = []
     for claim, nodeids in _by_claim(claims).items():
         tests = ", ".join(f"`{test}`" for test in sorted(set(map(_shown, nodeids))))
@@ -122,9 +137,10 @@ def problems(claims: Mapping[str, Sequence[Claim]], page: str) -> list[str]:
     return found + [f"no marked test says what this row says: {line}" for line in written.values()]
 
 
-def _pytest(*arguments: str, quiet: bool = False) -> tuple[int, Recorder]:
-    """Run pytest on the files that use the mark."""
-    files = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if "conforms" in path.read_text()]
+def _pytest(*arguments: str, quiet: bool = False, only: Sequence[str] = ()) -> tuple[int, Recorder]:
+    """Run pytest on the files that use the mark, or on some of them."""
+    marked = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if "conforms" in path.read_text()]
+    files = only or marked
     recorder = Recorder()
     out = io.StringIO()
     with contextlib.redirect_stdout(out if quiet else sys.stdout):
@@ -145,12 +161,14 @@ def main() -> int:
         for complaint in complaints:
             sys.stderr.write(f"docs/localkube.md: {complaint}\n")
         return 1 if complaints or code else 0
-    code, recorder = _pytest()
+    only = sys.argv[1:]
+    code, recorder = _pytest(only=only)
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return code  # nothing ran to its end, so nothing is known
-    before, _, rest = PAGE.read_text().partition(BEGIN)  # it may have changed during the run
-    after = rest.partition(END)[2]
-    PAGE.write_text("\n".join([before + BEGIN, "", *table(recorder), "", END]) + after)
+    page = PAGE.read_text()  # it may have changed during the run
+    lines = merged(_rows(page) if only else [], table(recorder))
+    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+    PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", END]) + after)
     return code
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conforming import BEGIN, END, Claim, Recorder, problems, table
+from conforming import BEGIN, END, Claim, Recorder, merged, problems, table
 
 GET = "tests/localkube/clients/test_a.py::test_get"
 CP = "tests/localkube/clients/test_a.py::test_cp"
@@ -35,6 +35,13 @@ def test_skips_are_told_and_failures_are_not_works() -> None:
     )
     assert "| skipped |" in table(recorder("skipped", "skipped"))[3]
     assert "| fails |" in table(recorder("skipped", "fails"))[3]
+
+
+def test_a_run_of_some_files_keeps_the_other_rows() -> None:
+    head, cp, get = table(recorder())[:2], *table(recorder())[2:]
+    failed = get.replace("works", "fails")
+    assert merged([cp, failed], [*head, get]) == [*head, cp, get]
+    assert merged([], [*head, get, cp]) == [*head, cp, get]
 
 
 def test_the_check_agrees_with_what_a_run_wrote() -> None:
