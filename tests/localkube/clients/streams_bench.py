@@ -24,6 +24,8 @@ from lab.kube.client import KubeClient
 GCLOUD = Path("/usr/lib/google-cloud-sdk/bin")
 MINORS = ("1.30", "1.31", "1.32", "1.33")
 every_kubectl = pytest.mark.parametrize("minor", MINORS)
+either_kubectl = pytest.mark.parametrize("minor", ["1.30", "1.33"])
+"""One that speaks SPDY, one that speaks WebSocket: for what takes long."""
 SECONDS = 60.0
 """How long anything may take on a machine that has other things to do."""
 SHELL: dict[str, Any] = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}

@@ -11,6 +11,7 @@ from streams_bench import (
     SHELL,
     Kubectls,
     Terminal,
+    either_kubectl,
     every_kubectl,
     kubectl,
     lives,
@@ -144,7 +145,7 @@ def test_run_with_a_pipe(kubectl: Kubectls, minor: str) -> None:
 
 @ATTACH
 @pytest.mark.slow
-@pytest.mark.parametrize("minor", ["1.30", "1.33"])
+@either_kubectl
 async def test_a_container_never_waits_for_a_client(
     kubectl: Kubectls, kube: KubeClient, namespace: str, minor: str
 ) -> None:

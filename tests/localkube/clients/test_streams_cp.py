@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 from localkube_process import Served
-from streams_bench import SHELL, Kubectls, every_kubectl, kubectl, make_pod, memory, wait_until
+from streams_bench import (
+    SHELL,
+    Kubectls,
+    either_kubectl,
+    every_kubectl,
+    kubectl,
+    make_pod,
+    memory,
+    wait_until,
+)
 
 from lab.kube.client import KubeClient
 
@@ -57,7 +66,7 @@ def test_files_and_folders_both_ways(kubectl: Kubectls, pod: str, minor: str, tm
 
 
 @CP
-@every_kubectl
+@either_kubectl
 @pytest.mark.slow
 def test_a_big_file_both_ways(
     kubectl: Kubectls, cluster: Served, pod: str, minor: str, tmp_path: Path
@@ -95,7 +104,7 @@ def _elsewhere(archive: tarfile.TarFile, add: Callable[[tarfile.TarInfo], None])
 
 
 @CP
-@every_kubectl
+@either_kubectl
 @pytest.mark.slow
 async def test_an_archive_cannot_leave_its_folder(
     kubectl: Kubectls, kube: KubeClient, namespace: str, minor: str, tmp_path: Path
@@ -117,7 +126,7 @@ async def test_an_archive_cannot_leave_its_folder(
 
 
 @CP
-@every_kubectl
+@either_kubectl
 @pytest.mark.slow
 def test_nothing_is_unpacked_outside_of_a_volume(
     kubectl: Kubectls, pod: str, minor: str, tmp_path: Path

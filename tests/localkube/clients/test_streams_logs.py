@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from streams_bench import SECONDS, SHELL, Kubectls, every_kubectl, kubectl, make_pod
+from streams_bench import SECONDS, SHELL, Kubectls, either_kubectl, every_kubectl, kubectl, make_pod
 
 from lab.kube.client import KubeClient
 
@@ -35,7 +35,7 @@ async def test_following_ends_with_the_container(
 
 
 @FOLLOW
-@every_kubectl
+@either_kubectl
 @pytest.mark.slow
 async def test_following_ends_with_the_pod(
     kubectl: Kubectls, kube: KubeClient, namespace: str, minor: str
