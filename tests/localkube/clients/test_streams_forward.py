@@ -142,7 +142,7 @@ async def test_several_ports_and_many_connections(
 async def test_a_client_that_does_not_read_holds_up_no_memory(
     kubectl: Kubectls, kube: KubeClient, cluster: Served, namespace: str, minor: str
 ) -> None:
-    """kubectl before 1.32 does not reset the stream of a connection that is gone, and may wait for ever itself."""
+    """kubectl before 1.32 may then wait for ever: it does not reset the stream that nobody reads."""
     name = await make_pod(kube, namespace, "web", CONTAINER)
     with forwarding(kubectl(minor), f"pod/{name}", ":8080") as forward:
         before = memory(cluster.process.pid)
