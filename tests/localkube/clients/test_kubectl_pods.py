@@ -180,7 +180,6 @@ def test_a_pod_that_will_not_end(kubectl: Kubectl) -> None:
     assert 'pods "p" not found' in kubectl.refused("get", "pod", "p")
 
 
-@conforms(verb="debug --copy-to")
 @conforms(verb="debug node")
 def test_debug(kubectl: Kubectl) -> None:
     kubectl("run", "p", "--image=pause")
