@@ -31,6 +31,16 @@ def test_a_taken_block_is_one_clear_line(served: Any, tmp_path: Path) -> None:
     assert f"127.{served.block}.0.1:6443 is taken" in done.stderr
 
 
+def test_a_taken_data_directory_is_one_clear_line(served: Any) -> None:
+    data, block = served.directory / "data", free_block()
+    before = served.kubeconfig.read_bytes()
+    done = _run("--api-only", "--data-dir", str(data), "--block", str(block))
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{data / 'store'} is in use by process {served.process.pid}" in done.stderr
+    assert served.kubeconfig.read_bytes() == before
+
+
 @pytest.mark.parametrize("block", ["0", "255", "x"])
 def test_a_wrong_block_is_usage(tmp_path: Path, block: str) -> None:
     assert _run("--api-only", "--data-dir", str(tmp_path), "--block", block).returncode == 2

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from registry_manifests import CONFIG_MAPS
 
 from lab.core.clock import SystemClock
+from lab.kube.status import StatusError
 from lab.localkube.registry.registry import LocalRegistry, open_registry
 
 _steps = st.lists(
@@ -39,10 +40,17 @@ def state(registry: LocalRegistry, selector: str) -> dict:
 
 
 async def follow(registry: LocalRegistry, start: dict, since: int, selector: str) -> dict:
-    """Apply the events after a list to what the list gave, as an informer does."""
+    """Apply the events after a list to what the list gave, as an informer does; after a 410 list again."""
     seen = dict(start)
-    watch = registry.watch(CONFIG_MAPS, "default", since=since, label_selector=selector)
-    registry.create(CONFIG_MAPS, "default", {"metadata": {"name": "end", "labels": {"color": "red"}}})
+    try:
+        watch = registry.watch(CONFIG_MAPS, "default", since=since, label_selector=selector)
+    except StatusError as error:
+        if error.code != 410 or since >= registry._core.store.compacted:
+            raise
+        return await follow(registry, state(registry, selector), registry.rv, selector)
+    assert since >= registry._core.store.compacted
+    labels = {} if selector == "!color" else {"color": "red"}
+    registry.create(CONFIG_MAPS, "default", {"metadata": {"name": "end", "labels": labels}})
     async for event in watch:
         name = event.object["metadata"]["name"]
         if name == "end":
@@ -58,8 +66,15 @@ async def follow(registry: LocalRegistry, start: dict, since: int, selector: str
 
 
 @settings(max_examples=25, deadline=None)
-@given(steps=_steps, selector=st.sampled_from(["", "color=red", "color!=blue"]), restart=st.booleans())
-def test_list_and_watch_agree_with_the_present(steps: list, selector: str, restart: bool) -> None:
+@given(
+    steps=_steps,
+    selector=st.sampled_from(["", "color=red", "color!=blue", "color in (red), color", "!color"]),
+    restart=st.booleans(),
+    compacted=st.none() | st.integers(0, 30),
+)
+def test_list_and_watch_agree_with_the_present(
+    steps: list, selector: str, restart: bool, compacted: int | None
+) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory)
 
@@ -73,6 +88,8 @@ def test_list_and_watch_agree_with_the_present(steps: list, selector: str, resta
                 start, since = state(registry, selector), registry.rv
             else:
                 run(registry, kind, name, color)
+        if compacted is not None:
+            registry._core.store.compact(registry.rv - compacted)
         if restart:
             registry.close()
             registry = reopen()
