@@ -130,9 +130,10 @@ def test_the_life_of_each_kind(api: client.ApiClient, namespace: str, resource: 
     for content_type, patch in PATCHES.items():
         patched = call("patch", one, body=patch, _content_type=content_type)
     assert {"merge", "json", "strategic"} <= set(patched.metadata.annotations)
-    applied = body(resource, namespace, one) | {"metadata": {"name": one, "labels": {"applied": "yes"}}}
-    apply = {"field_manager": "sweep", "force": True, "_content_type": "application/apply-patch+yaml"}
-    assert call("patch", one, body=applied, **apply).metadata.labels["applied"] == "yes"
+    if resource.kind != "ControllerRevision":  # upstream takes any apply for a change of its data
+        applied = body(resource, namespace, one) | {"metadata": {"name": one, "labels": {"applied": "yes"}}}
+        apply = {"field_manager": "sweep", "force": True, "_content_type": "application/apply-patch+yaml"}
+        assert call("patch", one, body=applied, **apply).metadata.labels["applied"] == "yes"
     assert call("create", body=body(resource, namespace, two), dry_run="All").metadata.name == two
     assert gone(call, two)
     call("create", body=body(resource, namespace, two))
@@ -154,7 +155,7 @@ def check_subresource(call: Calls, subresource: str, name: str) -> None:
     uid = call("read", name).metadata.uid
     assert call("read", name, subresource).metadata.uid == uid
     if subresource == "scale":
-        assert call("patch", name, "scale", body={"spec": {"replicas": 0}}).spec.replicas == 0
+        assert not call("patch", name, "scale", body={"spec": {"replicas": 0}}).spec.replicas  # 0 is left out
         scale = call("read", name, "scale")
         assert call("replace", name, "scale", body=scale).metadata.uid == uid
     else:
