@@ -200,7 +200,7 @@ class _Run:
     def _rescale(
         self, resource: Resource, scale: KubeObject, desired: int, reason: str, statuses: list[KubeObject]
     ) -> None:
-        current = scale["spec"]["replicas"]
+        current = scale["spec"].get("replicas", 0)
         wanted = {**scale, "spec": {"replicas": desired}}
         place = (resource, self._namespace, name_of(scale))
         said = f"New size: {desired}; reason: {reason}"
