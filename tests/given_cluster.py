@@ -120,7 +120,9 @@ class GivenCluster:
 
         async def connected() -> _T:
             async with KubeClient(self.connection, user_agent="toil-lab-safety-suite") as kube:
-                return await act(kube)
+                done = await act(kube)
+            await asyncio.sleep(0.5)  # connections to the API server say goodbye
+            return done
 
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, connected()).result()
