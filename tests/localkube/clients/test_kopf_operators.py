@@ -152,6 +152,11 @@ async def peerings(kube: KubeClient) -> AsyncIterator[Resource]:
     await kube.delete(DEFINITIONS, "kopfpeerings.kopf.dev")
 
 
+def named(kind: Resource) -> dict[str, str]:
+    """What an object of a custom kind has to say of itself."""
+    return {"apiVersion": kind.api_version, "kind": kind.kind}
+
+
 @contextmanager
 def operator(program: Path, served: Served, namespace: str, *flags: str) -> Iterator[Path]:
     """A running one; its log. It must end well, and have nothing to complain of."""
@@ -202,7 +207,7 @@ async def test_an_operator(
     maps, deployments = builtin("ConfigMap"), builtin("Deployment")
     watched = {"name": "watched", "labels": {"watched": "yes"}}
     with operator(program, cluster, namespace, "--standalone"):
-        await kube.create(gears, {"metadata": {"name": "g"}, "spec": {"teeth": 7}}, namespace)
+        await kube.create(gears, named(gears) | {"metadata": {"name": "g"}, "spec": {"teeth": 7}}, namespace)
         await shows(gears, "g", "status", "made", value={"child": "g-settings", "owner": "g"})
         await shows(gears, "g", "status", "pods", value=["p"])
         await shows(gears, "g", "status", "ticks", value=3)
@@ -247,7 +252,7 @@ async def test_an_operator(
 async def test_two_operators(
     cluster: Served, kube: KubeClient, namespace: str, peerings: Resource, tmp_path: Path
 ) -> None:
-    await kube.create(peerings, {"metadata": {"name": "both"}}, namespace)
+    await kube.create(peerings, named(peerings) | {"metadata": {"name": "both"}}, namespace)
     programs = [tmp_path / f"{name}.py" for name in ("lesser", "greater")]
     for program in programs:
         program.write_text(LEADER.replace("NAME", program.stem))

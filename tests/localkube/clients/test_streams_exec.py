@@ -177,7 +177,9 @@ def test_many_at_once(kubectl: Kubectls, pod: str, minor: str) -> None:
     ]
     for number, process in enumerate(running):
         out, err = process.communicate(f"number {number}".encode(), timeout=SECONDS)
-        assert (process.returncode, out, err) == (0, f"number {number}".encode(), b"")
+        assert (process.returncode, out) == (0, f"number {number}".encode())
+        # These clients read before they know their streams, and may lose the empty message that says: ready.
+        assert all(line.endswith(b"Unknown stream id 1, discarding message") for line in err.splitlines())
 
 
 def _processes(command: str) -> list[int]:
