@@ -13,6 +13,7 @@ from lab.cli import exercises as exercise_commands
 from lab.cli import workspaces
 from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
+from lab.cli.placement import by_environment
 from lab.core.exercise import Exercise
 from lab.core.places import results_home
 from lab.core.verdict import Grade, Verdict
@@ -104,7 +105,9 @@ def run_grade(
     title: str = "grade",
 ) -> tuple[Grade, Path]:
     """Run the groups with progress; the grade and its folder."""
-    labs.provider_of(LabSettings()).check()
+    place = by_environment(LabSettings())
+    provider = labs.provider_of(place)
+    provider.check()
     labs.remove_orphans()
     with OUTPUT.progress(title) as bar:
         made = grade_workspace(
@@ -113,7 +116,8 @@ def run_grade(
             bring_up=_throw_away,
             seed=seed,
             only=only,
-            parallel=parallel,
+            parallel=parallel and not provider.alone,
+            provider=place.provider,
             hour_seconds=hour,
             on_progress=bar.of_group,
         )
@@ -121,7 +125,7 @@ def run_grade(
 
 
 def _throw_away(settings: LabSettings) -> labs.Lab:
-    return bringup.bring_up(settings, throw_away=True)
+    return bringup.bring_up(by_environment(settings), throw_away=True)
 
 
 def exercise_verify(

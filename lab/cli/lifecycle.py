@@ -12,6 +12,7 @@ import typer
 
 from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
+from lab.cli.placement import Context, ContextAgain, Image, Kubeconfig, Provider, placed
 from lab.core import interrupt
 from lab.core.audit import Mode
 from lab.core.staffing import CHEAP, DEAR, MOST_NODES, MOST_WORKERS, PARTITIONS
@@ -33,7 +34,6 @@ SHORTEST_HOUR = 5.0
 Toil = Annotated[
     str, typer.Option("--toil", help="recurring: workers hang at seeded times. off: only by lab break.")
 ]
-Provider = Annotated[str, typer.Option("--provider", envvar="LAB_PROVIDER", help="Where the cluster runs.")]
 Retain = Annotated[bool, typer.Option("--retain", help="Keep a lab that did not come up, for a look.")]
 
 
@@ -77,16 +77,10 @@ def up(
     nodes: Annotated[
         int, typer.Option("--nodes", min=1, max=MOST_NODES, help="How many nodes the cluster has.")
     ] = 1,
-    kubeconfig: Annotated[
-        str, typer.Option("--kubeconfig", help="With --provider kubeconfig: how to reach the cluster.")
-    ] = "",
-    context: Annotated[
-        str, typer.Option("--context", help="Which context of it; by default the current one.")
-    ] = "",
-    again: Annotated[
-        str, typer.Option("--again", help="The context once more, if its name looks like production.")
-    ] = "",
-    image: Annotated[str, typer.Option("--image", help="Where that cluster finds the lab's own image.")] = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    context_again: ContextAgain = "",
+    image: Image = "",
     retain: Retain = False,
     json: Json = False,
 ) -> None:
@@ -95,13 +89,8 @@ def up(
         raise UsageError(f"--toil is recurring or off, not {toil!r}")
     if starts not in (CHEAP, DEAR):
         raise UsageError(f"--starts is {DEAR} or {CHEAP}, not {starts!r}")
-    settings = LabSettings(
-        *(name, seed, span(hour), provider, toil, extras, workers, starts, nodes),
-        kubeconfig=str(Path(kubeconfig).expanduser().absolute()) if kubeconfig else "",
-        context=context,
-        again=again,
-        image=image,
-    )
+    settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers, starts, nodes)
+    settings = placed(settings, provider, kubeconfig, context, context_again, image)
     if settings.hour_seconds < SHORTEST_HOUR:
         raise UsageError(
             f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"

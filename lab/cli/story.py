@@ -13,6 +13,7 @@ from lab.cli import lifecycle
 from lab.cli.grading import EXIT_CODES, run_grade, show
 from lab.cli.options import DEFAULT_NAME, Json, Name, Seed
 from lab.cli.output import OUTPUT
+from lab.cli.placement import by_environment
 from lab.core.exercise import Exercise
 from lab.engine import bringup
 from lab.engine import lab as labs
@@ -81,7 +82,7 @@ def _lab(name: str, seed: int) -> tuple[labs.Lab, bool]:
         if existing is not None:
             return existing, False
         with OUTPUT.progress("up") as bar:
-            return bringup.bring_up(LabSettings(name, seed), progress=bar), True
+            return bringup.bring_up(by_environment(LabSettings(name, seed)), progress=bar), True
 
 
 def _what_happened(exercise: Exercise, journal: RunJournal) -> None:

@@ -93,7 +93,7 @@ def provider_of(settings: LabSettings) -> Provider:
     if settings.provider == LocalProvider.name:
         return LocalProvider()
     if settings.provider == KubeconfigProvider.name:
-        return KubeconfigProvider(settings.kubeconfig, settings.context, settings.again)
+        return KubeconfigProvider(settings.kubeconfig, settings.context, settings.context_again)
     raise UsageError(f"there is no provider {settings.provider!r}", hint="there are: local, kubeconfig")
 
 

@@ -16,8 +16,8 @@ class LabSettings:
     workers: of the shop, each with a partition of its own.
     starts: what a worker's start costs the database, `dear` or `cheap` (see lab.shop.warming).
     nodes: of the cluster; the lab's own parts and its data are on the first.
-    kubeconfig, context: of the provider `kubeconfig`; again: a context that looks like production, named a
-    second time. image: what the lab's own pods run where images are pulled, by default `toil-lab`."""
+    kubeconfig, context: of the provider `kubeconfig`; context_again: one that looks like production, named
+    a second time. image: what the lab's own pods run where images are pulled, by default `toil-lab`."""
 
     name: str = "lab"
     seed: int = 1
@@ -30,7 +30,7 @@ class LabSettings:
     nodes: int = 1
     kubeconfig: str = ""
     context: str = ""
-    again: str = ""
+    context_again: str = ""
     image: str = ""
 
     @property

@@ -43,6 +43,8 @@ class Provider(Protocol):
 
     name: str
     capabilities: Capabilities
+    alone: bool
+    """A cluster holds one lab at a time, so that graded groups take turns."""
     ready_seconds: float
     """How long the lab's parts may take until they are ready: where images are pulled, longer."""
 

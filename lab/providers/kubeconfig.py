@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 import time
@@ -24,6 +25,7 @@ from lab.providers.contexts import Context, read_context, refuse_production
 from lab.providers.guest import NAMESPACES, belongings, look, remove
 
 T = TypeVar("T")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 TUNNEL_SECONDS = 20.0
 
 
@@ -31,6 +33,7 @@ class KubeconfigProvider:
     """A guest in somebody's cluster. What it keeps here: a kubeconfig of its own, and the way to Services."""
 
     name = "kubeconfig"
+    alone = True
     ready_seconds = 300.0
     capabilities = Capabilities(
         service_addresses_reachable=False,
@@ -53,6 +56,11 @@ class KubeconfigProvider:
     def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
         if nodes != 1:
             raise UsageError("--nodes is for the local provider: this cluster has the nodes that it has")
+        if not _LABEL_VALUE.fullmatch(directory.name):
+            raise UsageError(
+                f"{directory.name!r} cannot be a label's value in a cluster",
+                hint="use up to 63 letters, digits and hyphens, the first and the last no hyphen",
+            )
         given, context = self._chosen()
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)

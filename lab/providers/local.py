@@ -39,6 +39,7 @@ class LocalProvider:
     """localkube: no Docker, no root, ready in a second. Its state is below the lab's folder."""
 
     name = "local"
+    alone = False
     ready_seconds = 60.0
     capabilities = Capabilities(
         service_addresses_reachable=True,

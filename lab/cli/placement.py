@@ -1,0 +1,56 @@
+"""Where a lab runs: the options of `lab up`, and the same by variables for every command that makes labs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.engine.settings import LabSettings
+
+Provider = Annotated[
+    str,
+    typer.Option("--provider", envvar="LAB_PROVIDER", help="local, or kubeconfig: a given cluster."),
+]
+Kubeconfig = Annotated[
+    str, typer.Option("--kubeconfig", envvar="LAB_KUBECONFIG", help="How to reach that cluster.")
+]
+Context = Annotated[
+    str,
+    typer.Option("--context", envvar="LAB_CONTEXT", help="Which context of it; by default the current one."),
+]
+ContextAgain = Annotated[
+    str,
+    typer.Option(
+        "--context-again",
+        envvar="LAB_CONTEXT_AGAIN",
+        help="The context's name once more, if it looks like production.",
+    ),
+]
+Image = Annotated[
+    str, typer.Option("--image", envvar="LAB_IMAGE", help="Where that cluster finds the lab's own image.")
+]
+
+
+def placed(
+    settings: LabSettings, provider: str, kubeconfig: str, context: str, context_again: str, image: str
+) -> LabSettings:
+    """The settings, for a lab there."""
+    return replace(
+        settings,
+        provider=provider,
+        kubeconfig=str(Path(kubeconfig).expanduser().absolute()) if kubeconfig else "",
+        context=context,
+        context_again=context_again,
+        image=image,
+    )
+
+
+def by_environment(settings: LabSettings) -> LabSettings:
+    """The settings, for a lab where the variables of `lab up` say."""
+    names = ("LAB_KUBECONFIG", "LAB_CONTEXT", "LAB_CONTEXT_AGAIN", "LAB_IMAGE")
+    given = [os.environ.get(name, "") for name in names]
+    return placed(settings, os.environ.get("LAB_PROVIDER") or settings.provider, *given)
