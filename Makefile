@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube docs clean safety
+.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube docs clean safety contract
 
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
@@ -14,6 +14,7 @@ help:
 	@echo "make clients   drive kubectl and the other clients, and write their table in docs/localkube.md"
 	@echo "make conformance   the behaviour cases on a localkube, or on a cluster: KUBECONFIG=/path"
 	@echo "make safety    the safety plane on a localkube, or on a cluster: KUBECONFIG=/path [CONTEXT=name]"
+	@echo "make contract  a provider: PROVIDER=local, or PROVIDER=kubeconfig KUBECONFIG=/path [CONTEXT=name] [IMAGE=ref]"
 	@echo "make check     ruff, mypy --strict, import-linter, generated pages"
 	@echo "make fix       format, and mend what ruff can mend"
 	@echo "make bench     measure: bring-up, API start, grade, memory, pods"
@@ -63,6 +64,10 @@ conformance: $(READY)
 safety: $(READY)
 	@SAFETY_KUBECONFIG='$(call given,KUBECONFIG)' SAFETY_CONTEXT='$(call given,CONTEXT)' SAFETY_CONTEXT_AGAIN='$(call given,AGAIN)' \
 		$(BIN)/pytest -q -m safety
+
+contract: $(READY)
+	@LAB_PROVIDER='$(or $(PROVIDER),local)' LAB_KUBECONFIG='$(abspath $(call given,KUBECONFIG))' LAB_CONTEXT='$(call given,CONTEXT)' \
+		LAB_CONTEXT_AGAIN='$(call given,AGAIN)' LAB_IMAGE='$(IMAGE)' $(BIN)/pytest -q -m contract tests/contract
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench

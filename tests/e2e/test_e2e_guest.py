@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from cluster_contents import everything
 from e2e_bench import Bench, until
 from localkube_process import Served, running
 
-from lab.kube.client import KubeClient
-from lab.kube.kubeconfig import load_kubeconfig
-from lab.kube.resources import BUILTIN
-
 pytestmark = pytest.mark.slow
-
-FLEETING = ("events", "leases", "endpointslices")
-"""What a cluster writes by itself all the time."""
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +17,6 @@ def host() -> Iterator[Served]:
     """Somebody's cluster, in which pods run."""
     with running() as server:
         yield server
-
-
-def everything(kubeconfig: Path) -> set[str]:
-    """Every object of the cluster by kind, namespace and name."""
-
-    async def go() -> set[str]:
-        found = set()
-        async with KubeClient(load_kubeconfig(kubeconfig)) as kube:
-            for resource in BUILTIN:
-                if "list" not in resource.verbs or resource.plural in FLEETING:
-                    continue
-                for item in (await kube.list(resource, ""))["items"]:
-                    metadata = item["metadata"]
-                    found.add(f"{resource.key} {metadata.get('namespace', '')}/{metadata['name']}")
-        return found
-
-    return asyncio.run(go())
 
 
 def test_a_guest_works_and_leaves_nothing(bench: Bench, host: Served) -> None:

@@ -1,0 +1,37 @@
+"""The bench of the contract: labs where the variables of `lab up` say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e_bench import Bench
+
+from lab.cli.placement import by_environment
+from lab.engine.lab import provider_of
+from lab.engine.settings import LabSettings
+from lab.providers.base import Provider
+
+
+@pytest.fixture(scope="session")
+def provider() -> Provider:
+    """The provider under contract."""
+    return provider_of(by_environment(LabSettings()))
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Labs of a folder of their own; all are removed at the end, also after Ctrl-C."""
+    made = Bench(tmp_path_factory.mktemp("contract"))
+    yield made
+    made.lab("down", "--all")
+    assert made.left() == []
+
+
+@pytest.fixture(scope="session")
+def host() -> Path | None:
+    """The kubeconfig of the cluster in which labs are guests, or None: then a lab's cluster goes with it."""
+    given = os.environ.get("LAB_KUBECONFIG")
+    return Path(given) if given else None

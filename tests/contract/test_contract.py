@@ -1,0 +1,132 @@
+"""What every provider has to do: `make contract [PROVIDER=kubeconfig KUBECONFIG=/path]`.
+
+Bring a lab up, keep the modes apart, break in every way of the catalogue and mend it, grade an exercise with
+its reference and with mutants, take everything away. What a provider cannot do is skipped with its reason.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster_contents import everything
+from e2e_bench import Bench, until
+
+from lab.core.places import data_root
+from lab.engine.lab import open_lab
+from lab.faults.registry import FAULTS
+from lab.providers.base import Provider
+
+pytestmark = pytest.mark.contract
+
+EXERCISE = "stuck-workers"
+READS = ("get", "list", "watch")
+PARTS = ("--with", "logstore,database-ops", "--toil", "off", "--starts", "cheap")
+LACKING = {"node-loss": ("node_loss", "a node of this cluster cannot lose its power")}
+"""Faults that need what a provider may lack: the capability, and the reason for skipping."""
+TEMPERS = {"node-loss": "it needs a second node: lab up --nodes", "node-drain": "it needs a second node"}
+
+
+@pytest.fixture(scope="module")
+def before(host: Path | None) -> set[str]:
+    """What the cluster held before any lab came."""
+    return everything(host) if host else set()
+
+
+@pytest.fixture(scope="module")
+def lab(bench: Bench, before: set[str]) -> Iterator[Bench]:
+    """A running lab with all of its optional parts."""
+    up = bench.lab("up", *PARTS)
+    assert up.code == 0, up.err
+    yield bench
+    assert bench.lab("down").code == 0
+
+
+@pytest.fixture(scope="module")
+def automation(lab: Bench) -> str:
+    """The reference solution, as a workspace."""
+    source = data_root() / "exercises" / EXERCISE / "solutions" / "python"
+    shutil.copytree(source, lab.folder / "workspace")
+    return "workspace"
+
+
+def parts(lab: Bench) -> dict[str, str]:
+    return {part["part"]: part["ready"] for part in lab.lab("status", "--json").data["parts"] if part["ok"]}
+
+
+def open_incidents(lab: Bench) -> int:
+    return int(lab.lab("status", "--json").data["open_incidents"])
+
+
+def decisions(lab: Bench) -> set[str]:
+    """What the gateway has decided on the automation's mutations so far."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_HOME", str(lab.home))
+        opened = open_lab("lab")
+        try:
+            return {record.decision.value for record in opened.gateway.audit() if record.verb not in READS}
+        finally:
+            opened.close()
+
+
+def test_every_part_comes_up(lab: Bench) -> None:
+    found = parts(lab)
+    assert found["shop/worker"] == "8/8"
+    assert {
+        "shop/logstore",
+        "lab-system/gateway",
+        "lab-system/pager",
+        "lab-system/prometheus",
+    } <= found.keys()
+
+
+def test_shadow_changes_nothing_live_does_and_the_kill_switch_stops(lab: Bench, automation: str) -> None:
+    ran = lab.lab("run", automation)
+    assert ran.code == 0, ran.err
+    assert lab.lab("break", "hung-workers").code == 0
+    until(lambda: lab.lab("shadow-report", "--json").data["intents"], 120)
+    assert decisions(lab) == {"shadowed"}
+    assert lab.lab("kill-switch", "on", "--reason", "contract").code == 0
+    ran = lab.lab("run", automation, "--mode", "live")
+    assert ran.code == 0, ran.err
+    assert lab.lab("break", "hung-workers").code == 0
+    until(lambda: "refused" in decisions(lab), 120)
+    assert "allowed" not in decisions(lab)
+    assert lab.lab("kill-switch", "off", "--reason", "contract").code == 0
+    assert lab.lab("break", "hung-workers").code == 0
+    until(lambda: "allowed" in decisions(lab), 120)
+    assert lab.lab("heal").code == 0
+    until(lambda: open_incidents(lab) == 0, 120)
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_every_fault_bites_and_is_mended(lab: Bench, automation: str, provider: Provider, fault: str) -> None:
+    if fault in LACKING and not getattr(provider.capabilities, LACKING[fault][0]):
+        pytest.skip(LACKING[fault][1])
+    broken = lab.lab("break", fault, "--for", "10m", "--json")
+    if broken.code and fault in TEMPERS:
+        pytest.skip(f"{TEMPERS[fault]}: {broken.err.strip().splitlines()[0]}")
+    assert broken.code == 0, broken.out + broken.err
+    assert {entry["state"] for entry in broken.data["entries"]} <= {"active", "undone"}
+    assert lab.lab("heal").code == 0
+    until(lambda: lab.lab("status", "--json").data["active_faults"] == 0)
+
+
+def test_it_is_well_after_all_faults(lab: Bench) -> None:
+    until(lambda: parts(lab).get("shop/worker") == "8/8", 180)
+    until(lambda: len(parts(lab)) >= 12, 180)
+
+
+def test_nothing_is_left(lab: Bench, before: set[str], host: Path | None) -> None:
+    assert lab.lab("down").code == 0
+    assert lab.left() == []
+    if host:
+        until(lambda: everything(host) == before, 60)
+
+
+@pytest.mark.parametrize("subject", ["python", "acts-twice", "claims-success"])
+def test_an_exercise_is_graded_as_its_author_says(bench: Bench, subject: str) -> None:
+    verified = bench.lab("exercise", "verify", EXERCISE, "--only", subject)
+    assert verified.code == 0, verified.out + verified.err
