@@ -22,6 +22,7 @@ from lab.kube.status import StatusError
 from lab.process import is_running, process_started, start_daemon, terminate
 from lab.providers.base import Capabilities, Cluster
 from lab.providers.contexts import Context, read_context, refuse_production
+from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.guest import NAMESPACES, belongings, look, remove
 
 T = TypeVar("T")
@@ -72,18 +73,18 @@ class KubeconfigProvider:
             "server": context.server,
             "context": context.name,
         }
-        _write(directory, facts)
+        write_facts(directory, facts)
         # A localkube's pods share the addresses of its host.
         return Cluster(self.name, kubeconfig, context.server, facts, "localkube" not in version)
 
     def find(self, directory: Path) -> Cluster | None:
-        facts = _read(directory)
+        facts = read_facts(directory)
         if facts is None:
             return None
         return Cluster(self.name, Path(facts["kubeconfig"]), str(facts["server"]), facts)
 
     def address(self, directory: Path, service: str, cluster_ip: str, port: int) -> str:
-        facts = _read(directory) or {}
+        facts = read_facts(directory) or {}
         if not is_running(int(facts.get("pid", 0)), float(facts.get("started", 0))):
             facts = self._dig(directory, facts)
         found = json.loads(_tunnel_file(directory).read_text())["addresses"]
@@ -93,17 +94,17 @@ class KubeconfigProvider:
             raise ProviderError(f"the lab has no Service {service} with a port {port}") from None
 
     def delete(self, directory: Path) -> None:
-        facts = _read(directory)
+        facts = read_facts(directory)
         if facts is not None:
             if "pid" in facts:
                 terminate(int(facts["pid"]), float(facts["started"]), 2.0)
             _ask(_context_of(facts), remove(Path(facts["kubeconfig"]), directory.name))
         shutil.rmtree(directory / "cluster", ignore_errors=True)
-        _facts_file(directory).unlink(missing_ok=True)
+        facts_file(directory).unlink(missing_ok=True)
         _tunnel_file(directory).unlink(missing_ok=True)
 
     def belongings(self, directory: Path) -> list[str]:
-        facts = _read(directory)
+        facts = read_facts(directory)
         if facts is None:
             return []
         return _ask(_context_of(facts), belongings(Path(facts["kubeconfig"]), directory.name))
@@ -135,7 +136,7 @@ class KubeconfigProvider:
         )
         started = process_started(pid)
         facts = facts | {"pid": pid, "started": started}
-        _write(directory, facts)
+        write_facts(directory, facts)
         deadline = time.monotonic() + TUNNEL_SECONDS
         while not ready.exists():
             if not is_running(pid, started) or time.monotonic() > deadline:
@@ -168,22 +169,5 @@ def _ask(context: Context, doing: Coroutine[Any, Any, T]) -> T:
         ) from error
 
 
-def _facts_file(directory: Path) -> Path:
-    return directory / "provider.json"
-
-
 def _tunnel_file(directory: Path) -> Path:
     return directory / "tunnel.json"
-
-
-def _read(directory: Path) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(_facts_file(directory).read_text()))
-    except (OSError, ValueError):
-        return None
-
-
-def _write(directory: Path, facts: dict[str, Any]) -> None:
-    temporary = _facts_file(directory).with_suffix(".tmp")
-    temporary.write_text(json.dumps(facts))
-    temporary.replace(_facts_file(directory))

@@ -18,6 +18,7 @@ from lab.core.places import data_root
 from lab.errors import NotReadyError, ProviderError
 from lab.process import find_processes, is_running, process_started, start_daemon, terminate
 from lab.providers.base import Capabilities, Cluster
+from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.prometheus import installed_prometheus
 
 API_PORT = 6443
@@ -70,7 +71,7 @@ class LocalProvider:
         )
 
     def find(self, directory: Path) -> Cluster | None:
-        facts = _read(directory)
+        facts = read_facts(directory)
         if facts is None or not is_running(int(facts["pid"]), float(facts["started"])):
             return None
         return Cluster(self.name, Path(facts["kubeconfig"]), str(facts["server"]), facts)
@@ -79,7 +80,7 @@ class LocalProvider:
         return f"{cluster_ip}:{port}"
 
     def delete(self, directory: Path) -> None:
-        facts = _read(directory)
+        facts = read_facts(directory)
         if facts is not None:
             terminate(int(facts["pid"]), float(facts["started"]), STOP_SECONDS)
         elif (directory / "cluster").exists():  # whoever started it was killed before that was on record
@@ -88,7 +89,7 @@ class LocalProvider:
         for pid, started in _left_processes(directory / "cluster"):
             terminate(pid, started, 1.0)
         shutil.rmtree(directory / "cluster", ignore_errors=True)
-        _facts_file(directory).unlink(missing_ok=True)
+        facts_file(directory).unlink(missing_ok=True)
 
     def belongings(self, directory: Path) -> list[str]:
         return []
@@ -116,7 +117,7 @@ class LocalProvider:
         )
         started = process_started(pid)
         facts: dict[str, Any] = {"pid": pid, "started": started, "block": block}
-        _write(directory, facts | {"kubeconfig": str(home / "admin.kubeconfig"), "server": ""})
+        write_facts(directory, facts | {"kubeconfig": str(home / "admin.kubeconfig"), "server": ""})
         deadline = time.monotonic() + START_SECONDS
         while not ready.exists():
             if not is_running(pid, started):
@@ -135,7 +136,7 @@ class LocalProvider:
             interrupt.check()
             Event().wait(0.01)
         answer = json.loads(ready.read_text())
-        _write(directory, facts | {"kubeconfig": answer["kubeconfig"], "server": answer["server"]})
+        write_facts(directory, facts | {"kubeconfig": answer["kubeconfig"], "server": answer["server"]})
         return self.find(directory)
 
 
@@ -186,22 +187,5 @@ def _left_processes(home: Path) -> list[tuple[int, float]]:
     return [(int(entry["pid"]), float(entry["started"])) for entry in entries]
 
 
-def _facts_file(directory: Path) -> Path:
-    return directory / "provider.json"
-
-
 def _log_file(directory: Path) -> Path:
     return directory / "localkube.log"
-
-
-def _read(directory: Path) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(_facts_file(directory).read_text()))
-    except (OSError, ValueError):
-        return None
-
-
-def _write(directory: Path, facts: dict[str, Any]) -> None:
-    temporary = _facts_file(directory).with_suffix(".tmp")
-    temporary.write_text(json.dumps(facts))
-    temporary.replace(_facts_file(directory))
