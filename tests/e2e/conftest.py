@@ -16,7 +16,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The module's bench; every lab on it is removed at the end."""
     if installed_prometheus() is None:
         pytest.skip("there is no Prometheus: lab setup fetches it")
-    # A shell starts what runs in the background deaf to Ctrl-C, and nohup to a hang-up; children inherit that.
+    # A shell starts background jobs deaf to Ctrl-C, nohup to a hang-up; children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     made = Bench(tmp_path_factory.mktemp("e2e"))
