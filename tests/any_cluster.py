@@ -88,6 +88,26 @@ def _answers(process: subprocess.Popen[bytes], ready: Path) -> bool:
     return True
 
 
+def worker(replicas: int) -> dict[str, Any]:
+    """The shop's Deployment of workers, whose pods nobody runs."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "worker", "namespace": "shop"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "worker"}},
+            "template": {
+                "metadata": {"labels": {"app": "worker"}},
+                "spec": {
+                    "schedulerName": UNSCHEDULED,
+                    "containers": [{"name": "worker", "image": "toil-lab"}],
+                },
+            },
+        },
+    }
+
+
 async def furnish(kube: KubeClient, *files: str, namespaces: tuple[str, ...] = NAMESPACES) -> None:
     """The namespaces, and what the lab's own manifests (files of clusters/base) have besides what runs."""
     for name in namespaces:

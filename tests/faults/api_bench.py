@@ -32,22 +32,7 @@ from lab.kube.kubeconfig import load_kubeconfig, write_kubeconfig
 from lab.kube.pki import new_authority
 
 TOKENS = {"automation": "token-of-the-automation", "other": "token-of-the-other"}
-WORKER: dict[str, Any] = {
-    "apiVersion": "apps/v1",
-    "kind": "Deployment",
-    "metadata": {"name": "worker", "namespace": "shop"},
-    "spec": {
-        "replicas": 1,
-        "selector": {"matchLabels": {"app": "worker"}},
-        "template": {
-            "metadata": {"labels": {"app": "worker"}},
-            "spec": {
-                "schedulerName": any_cluster.UNSCHEDULED,
-                "containers": [{"name": "worker", "image": "toil-lab"}],
-            },
-        },
-    },
-}
+WORKER = any_cluster.worker(replicas=1)
 BUDGET: dict[str, Any] = {
     "apiVersion": "policy/v1",
     "kind": "PodDisruptionBudget",

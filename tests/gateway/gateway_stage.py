@@ -23,22 +23,7 @@ from lab.kube.pki import new_authority
 
 TOKEN = "token-of-the-automation"
 BUNDLED = Path("/usr/lib/google-cloud-sdk/bin")
-WORKER: dict[str, Any] = {
-    "apiVersion": "apps/v1",
-    "kind": "Deployment",
-    "metadata": {"name": "worker", "namespace": "shop"},
-    "spec": {
-        "replicas": 2,
-        "selector": {"matchLabels": {"app": "worker"}},
-        "template": {
-            "metadata": {"labels": {"app": "worker"}},
-            "spec": {
-                "schedulerName": any_cluster.UNSCHEDULED,
-                "containers": [{"name": "worker", "image": "toil-lab"}],
-            },
-        },
-    },
-}
+WORKER = any_cluster.worker(replicas=2)
 
 
 def kubectls() -> list[str]:
