@@ -46,6 +46,10 @@ def test_every_pod_is_probed_scraped_and_bounded(name: str) -> None:
     assert container["readinessProbe"]["periodSeconds"] == 1
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert "initialDelaySeconds" not in container["livenessProbe"]
+    assert container["startupProbe"]["httpGet"] == container["livenessProbe"]["httpGet"]
+    assert container["startupProbe"]["periodSeconds"] == 1
+    assert container["startupProbe"]["failureThreshold"] >= 60
     assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
     assert {"name": "lab-settings"} in [source["configMapRef"] for source in container["envFrom"]]
     names = {variable["name"] for variable in container["env"]}

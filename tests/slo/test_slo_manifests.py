@@ -53,7 +53,8 @@ def containers(deployment: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", FILES)
 def test_every_container_has_probes_limits_and_its_address(name: str) -> None:
     for container in containers(one(name, "Deployment")):
-        assert {"readinessProbe", "livenessProbe", "resources"} <= container.keys()
+        assert {"startupProbe", "readinessProbe", "livenessProbe", "resources"} <= container.keys()
+        assert "initialDelaySeconds" not in container["livenessProbe"]
         environment = {variable["name"] for variable in container["env"]}
         assert "POD_IP" in environment
 
