@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube docs clean safety contract
+.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube docs clean safety contract manifests
 
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
@@ -15,6 +15,7 @@ help:
 	@echo "make conformance   the behaviour cases on a localkube, or on a cluster: KUBECONFIG=/path"
 	@echo "make safety    the safety plane on a localkube, or on a cluster: KUBECONFIG=/path [CONTEXT=name]"
 	@echo "make contract  a provider: PROVIDER=local, or PROVIDER=kubeconfig KUBECONFIG=/path [CONTEXT=name] [IMAGE=ref]"
+	@echo "make manifests every manifest as a server-side dry run: KUBECONFIG=/path [CONTEXT=name]"
 	@echo "make check     ruff, mypy --strict, import-linter, generated pages"
 	@echo "make fix       format, and mend what ruff can mend"
 	@echo "make bench     measure: bring-up, API start, grade, memory, pods"
@@ -68,6 +69,10 @@ safety: $(READY)
 contract: $(READY)
 	@LAB_PROVIDER='$(or $(PROVIDER),local)' LAB_KUBECONFIG='$(abspath $(call given,KUBECONFIG))' LAB_CONTEXT='$(call given,CONTEXT)' \
 		LAB_CONTEXT_AGAIN='$(call given,AGAIN)' LAB_IMAGE='$(IMAGE)' $(BIN)/pytest -q -m contract tests/contract
+
+manifests: $(READY)
+	@MANIFESTS_KUBECONFIG='$(abspath $(call given,KUBECONFIG))' MANIFESTS_CONTEXT='$(call given,CONTEXT)' \
+		MANIFESTS_CONTEXT_AGAIN='$(call given,AGAIN)' $(BIN)/pytest -q tests/manifests
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench
