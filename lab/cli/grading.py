@@ -20,6 +20,7 @@ from lab.core.verdict import Grade, Verdict
 from lab.economics.ledger import ledger as make_ledger
 from lab.engine import bringup, observe, verify
 from lab.engine import lab as labs
+from lab.engine.providers import provider_of
 from lab.engine.settings import LabSettings
 from lab.engine.shadow import DEFAULTS
 from lab.engine.shadow import shadow_report as make_shadow_report
@@ -106,7 +107,7 @@ def run_grade(
 ) -> tuple[Grade, Path]:
     """Run the groups with progress; the grade and its folder."""
     place = by_environment(LabSettings())
-    provider = labs.provider_of(place)
+    provider = provider_of(place)
     provider.check()
     labs.remove_orphans()
     with OUTPUT.progress(title) as bar:

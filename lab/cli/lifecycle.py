@@ -19,6 +19,7 @@ from lab.core.staffing import CHEAP, DEAR, MOST_NODES, MOST_WORKERS, PARTITIONS
 from lab.engine import bringup
 from lab.engine import lab as labs
 from lab.engine.program import program_state
+from lab.engine.providers import provider_of
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.objects import name_of, namespace_of
@@ -144,7 +145,7 @@ def _say_what_goes(directory: Path) -> None:
     record = labs.read_record(directory)
     if record is None:
         return
-    belongings = labs.provider_of(record.settings).belongings(directory)
+    belongings = provider_of(record.settings).belongings(directory)
     if belongings:
         OUTPUT.say("taken out of the cluster: " + ", ".join(belongings))
 
@@ -261,7 +262,7 @@ def _or_error(read: Any) -> Any:
 def _status_all() -> None:
     rows = []
     for name, record in labs.all_labs():
-        running = record is not None and labs.provider_of(record.settings).find(labs.lab_directory(name))
+        running = record is not None and provider_of(record.settings).find(labs.lab_directory(name))
         rows.append(
             {
                 "name": name,
@@ -316,7 +317,7 @@ def logs(
         record = labs.read_record(labs.lab_directory(name))
         if record is None:
             raise NotReadyError(f"no lab named {name!r} is up", hint="lab up starts one")
-        text = labs.provider_of(record.settings).log_tail(labs.lab_directory(name), tail)
+        text = provider_of(record.settings).log_tail(labs.lab_directory(name), tail)
         OUTPUT.text(text)
         OUTPUT.done({"part": part, "pods": {part: text.splitlines()}})
         return

@@ -22,13 +22,12 @@ from lab.core.canary import CanaryPlan
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import state_home
 from lab.engine.clients import FaultsClient, GatewayClient, PagerClient, wait_until
+from lab.engine.providers import provider_of
 from lab.engine.settings import LabSettings
 from lab.errors import DeadlineExceeded, NotReadyError, UsageError
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.process import is_running
-from lab.providers.base import Cluster, Provider
-from lab.providers.kubeconfig import KubeconfigProvider
-from lab.providers.local import LocalProvider
+from lab.providers.base import Cluster
 
 if TYPE_CHECKING:
     from lab.engine.kube import Kube
@@ -86,15 +85,6 @@ def write_record(directory: Path, record: LabRecord) -> None:
     temporary = directory / "lab.json.tmp"
     temporary.write_text(json.dumps(asdict(record), indent=1))
     temporary.replace(directory / "lab.json")
-
-
-def provider_of(settings: LabSettings) -> Provider:
-    """The provider that a lab is brought up with. Raises UsageError for one that does not exist."""
-    if settings.provider == LocalProvider.name:
-        return LocalProvider()
-    if settings.provider == KubeconfigProvider.name:
-        return KubeconfigProvider(settings.kubeconfig, settings.context, settings.context_again)
-    raise UsageError(f"there is no provider {settings.provider!r}", hint="there are: local, kubeconfig")
 
 
 @contextmanager

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import shutil
-import sys
-import time
 from collections.abc import Coroutine
 from pathlib import Path
-from threading import Event
 from typing import Any, TypeVar
 
 import aiohttp
 
-from lab.core import interrupt
 from lab.errors import NotReadyError, ProviderError, UsageError
 from lab.kube.kubeconfig import load_kubeconfig, write_connection
 from lab.kube.status import StatusError
-from lab.process import is_running, process_started, start_daemon, terminate
 from lab.providers.base import Capabilities, Cluster
 from lab.providers.contexts import Context, read_context, refuse_production
 from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.guest import NAMESPACES, belongings, look, remove
+from lab.providers.way import close_way, forget_way, way
 
 T = TypeVar("T")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-TUNNEL_SECONDS = 20.0
 
 
 class KubeconfigProvider:
@@ -84,24 +78,16 @@ class KubeconfigProvider:
         return Cluster(self.name, Path(facts["kubeconfig"]), str(facts["server"]), facts)
 
     def address(self, directory: Path, service: str, cluster_ip: str, port: int) -> str:
-        facts = read_facts(directory) or {}
-        if not is_running(int(facts.get("pid", 0)), float(facts.get("started", 0))):
-            facts = self._dig(directory, facts)
-        found = json.loads(_tunnel_file(directory).read_text())["addresses"]
-        try:
-            return str(found[f"{service}:{port}"])
-        except KeyError:
-            raise ProviderError(f"the lab has no Service {service} with a port {port}") from None
+        return way(directory, service, port, NAMESPACES)
 
     def delete(self, directory: Path) -> None:
         facts = read_facts(directory)
         if facts is not None:
-            if "pid" in facts:
-                terminate(int(facts["pid"]), float(facts["started"]), 2.0)
+            close_way(directory)
             _ask(_context_of(facts), remove(Path(facts["kubeconfig"]), directory.name))
         shutil.rmtree(directory / "cluster", ignore_errors=True)
         facts_file(directory).unlink(missing_ok=True)
-        _tunnel_file(directory).unlink(missing_ok=True)
+        forget_way(directory)
 
     def belongings(self, directory: Path) -> list[str]:
         facts = read_facts(directory)
@@ -121,30 +107,6 @@ class KubeconfigProvider:
         context = read_context(self._given, self._context)
         refuse_production(context, self._again)
         return self._given, context
-
-    def _dig(self, directory: Path, facts: dict[str, Any]) -> dict[str, Any]:
-        """Start the way to the Services."""
-        ready = _tunnel_file(directory)
-        ready.unlink(missing_ok=True)
-        log = directory / "tunnel.log"
-        pid = start_daemon(
-            [
-                *(sys.executable, "-m", "lab.providers.tunnel", "--kubeconfig", str(facts["kubeconfig"])),
-                *("--ready-file", str(ready), *NAMESPACES),
-            ],
-            log=log,
-        )
-        started = process_started(pid)
-        facts = facts | {"pid": pid, "started": started}
-        write_facts(directory, facts)
-        deadline = time.monotonic() + TUNNEL_SECONDS
-        while not ready.exists():
-            if not is_running(pid, started) or time.monotonic() > deadline:
-                said = log.read_text(errors="replace").strip().splitlines()[-1:]
-                raise ProviderError(f"the way to the lab's Services did not open: {''.join(said)}")
-            interrupt.check()
-            Event().wait(0.02)
-        return facts
 
 
 def _context_of(facts: dict[str, Any]) -> Context:
@@ -167,7 +129,3 @@ def _ask(context: Context, doing: Coroutine[Any, Any, T]) -> T:
             f"the cluster of context {context.name!r} does not answer at {context.server}: {error}",
             hint="kubectl --context ... version shows whether it can be reached from here",
         ) from error
-
-
-def _tunnel_file(directory: Path) -> Path:
-    return directory / "tunnel.json"

@@ -10,7 +10,7 @@ import pytest
 from e2e_bench import Bench
 
 from lab.cli.placement import by_environment
-from lab.engine.lab import provider_of
+from lab.engine.providers import provider_of
 from lab.engine.settings import LabSettings
 from lab.providers.base import Provider
 
