@@ -120,9 +120,7 @@ class GivenCluster:
 
         async def connected() -> _T:
             async with KubeClient(self.connection, user_agent="toil-lab-safety-suite") as kube:
-                done = await act(kube)
-            await asyncio.sleep(0.5)  # connections to the API server say goodbye
-            return done
+                return await act(kube)
 
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, connected()).result()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from weakref import WeakSet
 
 import aiohttp
 import orjson
@@ -14,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from lab.core.audit import Mode
+from lab.kube.connector import Connector
 from lab.kube.kubeconfig import Connection
 from lab.kube.objects import KubeObject
 from lab.kube.status import StatusError, service_unavailable
@@ -62,14 +61,12 @@ class Upstream:
         self.connection = connection
         self._actor_namespace = actor_namespace
         self._session: aiohttp.ClientSession | None = None
-        self._streams: WeakSet[asyncio.BaseProtocol] = WeakSet()
 
     def pool(self) -> aiohttp.ClientSession:
         """The session; made on first use, inside the running loop."""
         if self._session is None:
-            context = self.connection.ssl_context()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=context if context is not None else True, limit=0),
+                connector=Connector(self.connection),
                 trust_env=False,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -80,13 +77,8 @@ class Upstream:
 
     async def close(self) -> None:
         """Close every connection, also of streams whose TLS goodbye the API server has not answered yet."""
-        for stream in self._streams:
-            transport = getattr(stream, "transport", None)
-            if transport is not None:
-                transport.abort()
         if self._session is not None:
             await self._session.close()
-        await asyncio.sleep(0)  # aborted transports say goodbye in the loop's next turn
 
     def headers_for(self, actor: str, mode: Mode, client: Mapping[str, str]) -> CIMultiDict[str]:
         """The headers that go upstream for an actor: what may pass, our credentials, the impersonation."""
@@ -121,7 +113,7 @@ class Upstream:
         Raises StatusError 503 when the API server cannot be reached or breaks off.
         """
         try:
-            answer = await self.pool().request(
+            return await self.pool().request(
                 method,
                 self.url(url),
                 headers=headers,
@@ -129,9 +121,6 @@ class Upstream:
                 timeout=_ENDLESS if endless else _ANSWERED,
                 allow_redirects=False,
             )
-            if endless and answer.connection is not None and answer.connection.protocol is not None:
-                self._streams.add(answer.connection.protocol)
-            return answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise service_unavailable(
                 f"the gateway cannot reach the API server: {type(error).__name__}; "

@@ -12,7 +12,6 @@ the API server answers is a `StatusError`; one that never reached it, or whose a
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from lab.kube.connector import Connector
 from lab.kube.kubeconfig import (
     Connection,
     connection_from_environment,
@@ -63,7 +63,6 @@ class KubeClient:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
-        self._watches: set[aiohttp.ClientResponse] = set()
 
     @classmethod
     def from_environment(cls, *, timeout: float = 30.0, user_agent: str = "toil-lab") -> KubeClient:
@@ -78,13 +77,9 @@ class KubeClient:
 
     async def close(self) -> None:
         """Close all connections, also those of watches that were left without being closed."""
-        for answer in self._watches:
-            _abort(answer)
-        self._watches.clear()
         if self._session is not None:
             await self._session.close()
             self._session = None
-        await asyncio.sleep(0)  # aborted transports say goodbye in the loop's next turn
 
     async def get(self, resource: Resource | str, name: str, namespace: str | None = None) -> KubeObject:
         """One object."""
@@ -244,13 +239,8 @@ class KubeClient:
             ) as answer:
                 if answer.status >= 400:
                     raise _status_error(answer.status, await answer.read(), answer.headers)
-                self._watches.add(answer)
-                try:
-                    async for line in _lines(answer.content):
-                        yield _event(line)
-                finally:
-                    self._watches.discard(answer)
-                    _abort(answer)
+                async for line in _lines(answer.content):
+                    yield _event(line)
         except aiohttp.ClientError as error:
             raise ConnectionError(f"watch {url}: {error}") from error
 
@@ -279,10 +269,11 @@ class KubeClient:
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
-            context = self.connection.ssl_context()
-            connector = aiohttp.TCPConnector(ssl=context if context is not None else True, limit=0)
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, trust_env=False, auto_decompress=True
+                connector=Connector(self.connection),
+                timeout=self._timeout,
+                trust_env=False,
+                auto_decompress=True,
             )
         return self._session
 
@@ -311,13 +302,6 @@ def _status_error(code: int, content: bytes, headers: Mapping[str, str]) -> Stat
         details=body.get("details"),
         headers=kept,
     )
-
-
-def _abort(answer: aiohttp.ClientResponse) -> None:
-    """Drop a stream that was not read to its end. A TLS goodbye could outlive the event loop."""
-    connection = answer.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
 
 
 def _event(line: bytes) -> dict[str, Any]:

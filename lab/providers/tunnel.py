@@ -22,6 +22,7 @@ from pathlib import Path
 import aiohttp
 
 from lab.kube.client import KubeClient
+from lab.kube.connector import Connector
 from lab.kube.kubeconfig import load_kubeconfig
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.status import StatusError
@@ -73,9 +74,7 @@ class Tunnel:
 
     def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=kube.connection.ssl_context() or True, limit=0)
-        )
+        self._session = aiohttp.ClientSession(connector=Connector(kube.connection))
         self._servers: list[asyncio.Server] = []
 
     async def open(self, namespaces: Sequence[str]) -> dict[str, str]:

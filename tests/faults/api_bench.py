@@ -122,7 +122,6 @@ class GatewayThread:
         _let_go(runner)
         await runner.cleanup()
         await gateway.close()
-        await asyncio.sleep(0.5)  # connections to the API server say goodbye
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,54 @@
+"""Connections to an API server that end with the client that made them."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection as PooledConnection
+    from aiohttp.tracing import Trace
+
+    from lab.kube.kubeconfig import Connection
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool whose `close` also ends connections that it has let go of already.
+
+    A stream that is dropped before its end leaves the pool at once, while its TLS goodbye waits for an answer
+    for up to 30 seconds, and so longer than the event loop may live.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        context = connection.ssl_context()
+        super().__init__(ssl=context if context is not None else True, limit=0)
+        self._transports: set[asyncio.Transport] = set()
+
+    async def connect(
+        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> PooledConnection:
+        """A connection of the pool, or a new one."""
+        made = await super().connect(req, traces, timeout)
+        transport, protocol = made.transport, made.protocol
+        if transport is not None and protocol is not None and transport not in self._transports:
+            closed = protocol.closed
+            if closed is not None:
+                self._transports.add(transport)
+                closed.add_done_callback(partial(self._forget, transport))
+        return made
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """End every connection now."""
+        for transport in tuple(self._transports):
+            transport.abort()
+        await super().close(abort_ssl=abort_ssl)
+        await asyncio.sleep(0)  # aborted transports close their sockets in the loop's next turn
+
+    def _forget(self, transport: asyncio.Transport, closed: asyncio.Future[None]) -> None:
+        self._transports.discard(transport)
+        if not closed.cancelled():
+            closed.exception()  # how it ended was said to whoever used it
