@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are generated, or with --check say which are stale.
+"""Write the pages of docs/ and the dashboards that are generated, or with --check say which are stale.
 
 The table in docs/localkube.md comes from a run of tests: `make clients` writes it, --check reads it too.
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,9 +21,12 @@ import typer
 from lab.cli.app import app
 from lab.core.fault import Family, FaultSpec, Parameter
 from lab.faults.registry import SPECS
+from lab.grafana.boards import BOARDS, text
 from lab.metrics.catalogue import ALL
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+DASHBOARDS = ROOT / "clusters" / "dashboards"
 
 
 def cli_page() -> str:
@@ -150,19 +154,24 @@ def metrics_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"cli.md": cli_page, "faults-catalogue.md": faults_page, "metrics.md": metrics_page}
+FILES: dict[Path, Callable[[], str]] = {
+    DOCS / "cli.md": cli_page,
+    DOCS / "faults-catalogue.md": faults_page,
+    DOCS / "metrics.md": metrics_page,
+    **{DASHBOARDS / f"{board.name}.json": partial(text, board) for board in BOARDS},
+}
 
 
 def main() -> int:
-    """Write or check every page; the exit code."""
+    """Write or check every file; the exit code."""
     stale = []
-    for name, make in PAGES.items():
-        path, text = DOCS / name, make()
+    for path, make in FILES.items():
+        content = make()
         if "--check" in sys.argv:
-            if not path.exists() or path.read_text() != text:
-                stale.append(name)
+            if not path.exists() or path.read_text() != content:
+                stale.append(path.name)
         else:
-            path.write_text(text)
+            path.write_text(content)
     if stale:
         sys.stderr.write(f"stale: {', '.join(stale)}; make docs writes them anew\n")
     unproven = "--check" in sys.argv and not _table_is_true()

@@ -28,6 +28,7 @@ PARTS = {
     "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop", "logstore": "shop",
     "gateway": "lab-system", "pager": "lab-system", "oncall": "lab-system", "faults": "lab-system",
     "prometheus": "lab-system", "dashboard": "lab-system", "automation": "automation",
+    "alertmanager": "lab-system", "grafana": "lab-system",
 }  # fmt: skip
 
 SHORTEST_HOUR = 5.0
@@ -59,7 +60,7 @@ def up(
         typer.Option(
             "--with",
             help="Optional parts, separated by commas: logstore, an S3 store; database-ops, guarded "
-            "operations of the database.",
+            "operations of the database; grafana, where any image runs.",
         ),
     ] = "",
     workers: Annotated[
@@ -295,6 +296,8 @@ def env(name: Name = DEFAULT_NAME, json: Json = False) -> None:
         "LAB_HOUR_SECONDS": f"{lab.settings.hour_seconds:g}",
         "LAB_NAME": lab.name,
     }
+    if "grafana" in lab.settings.parts:
+        variables["GRAFANA_URL"] = lab.url("lab-system", "grafana", 3000)
     OUTPUT.text("\n".join(f"export {key}={shlex.quote(value)}" for key, value in variables.items()))
     OUTPUT.done(variables)
 

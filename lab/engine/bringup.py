@@ -25,6 +25,7 @@ from lab.engine.clients import wait_until
 from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, labs_home, write_record
 from lab.engine.objects import DATABASE_OPS, made_objects
 from lab.engine.providers import provider_of
+from lab.engine.parts import OPTIONAL, files_of, part_names, refuse_lacking
 from lab.engine.settings import LabSettings
 from lab.errors import ConfigError, DeadlineExceeded, NotReadyError, UsageError
 from lab.kube.objects import KubeObject, name_of, namespace_of
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from lab.engine.kube import Kube
 
 NEEDED_BYTES = 200 * 1024 * 1024
-OPTIONAL = "toil-lab/optional"
-"""Label of a Deployment without pods that `lab up --with` gives one; its value is the name to ask for."""
-
 KEPT = ("db", "logstore", "load")
 """Deployments whose data are on their node, and the customers, who are outside."""
 _FIRST = {
@@ -114,9 +112,11 @@ def _check_space(home: Path) -> None:
 def _bring_up(
     settings: LabSettings, directory: Path, provider: Provider, record: LabRecord, progress: Progress
 ) -> Lab:
-    manifests = load_manifests(data_root() / "clusters" / "base")
+    folder = data_root() / "clusters"
+    manifests = load_manifests(folder / "base", *files_of(settings.parts, folder / "parts"))
     deployments = [m for m in manifests if m["kind"] == "Deployment"]
     _switch_on(deployments, settings.parts)
+    refuse_lacking(deployments, provider)
     _staff(manifests, settings.workers)
     for manifest in manifests:
         _sign(manifest, settings)
@@ -155,14 +155,14 @@ def _bring_up(
     return lab
 
 
-def load_manifests(folder: Path) -> list[KubeObject]:
-    """Every object of every YAML file below a folder, in the order in which they can be created.
+def load_manifests(folder: Path, *files: Path) -> list[KubeObject]:
+    """Every object of these and of every YAML file below a folder, in the order in which they can be created.
 
     Raises ConfigError naming every file that cannot be read and every object that occurs twice.
     """
     found: dict[tuple[str, str, str], KubeObject] = {}
     problems: list[str] = []
-    for path in sorted(folder.rglob("*.yaml")):
+    for path in [*sorted(folder.rglob("*.yaml")), *files]:
         try:
             documents = [d for d in yaml.safe_load_all(path.read_text()) if d]
         except (OSError, yaml.YAMLError) as error:
@@ -184,7 +184,7 @@ def _switch_on(deployments: list[KubeObject], wanted: frozenset[str]) -> None:
     optional = {
         m["metadata"]["labels"][OPTIONAL]: m for m in deployments if OPTIONAL in m["metadata"]["labels"]
     }
-    known = optional.keys() | {DATABASE_OPS}
+    known = optional.keys() | part_names(data_root() / "clusters" / "parts") | {DATABASE_OPS}
     if unknown := wanted - known:
         raise UsageError(
             f"there is no optional part {sorted(unknown)[0]!r}",

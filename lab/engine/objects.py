@@ -8,6 +8,7 @@ import secrets
 
 import yaml
 
+from lab.core.places import data_root
 from lab.engine.settings import LabSettings
 from lab.kube.kubeconfig import kubeconfig_dict
 from lab.kube.objects import KubeObject
@@ -74,6 +75,7 @@ def made_objects(
         _secret("lab-system", "gateway-clients", {ACTOR: client_token}),
         *(_store_secrets(gateway_ip, client_token) if "logstore" in settings.parts else ()),
         *(_operations_secrets(addresses["shop/db"]) if DATABASE_OPS in settings.parts else ()),
+        *(_grafana_files() if "grafana" in settings.parts else ()),
         _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
     ]
 
@@ -105,6 +107,18 @@ def _operations_secrets(database_ip: str) -> list[KubeObject]:
     return [
         _secret("lab-system", "database-ops", {"password": password}),
         _secret("automation", "automation-database", outer),
+    ]
+
+
+def _grafana_files() -> list[KubeObject]:
+    """The dashboards, and how Grafana finds them and Prometheus."""
+    folder = data_root() / "clusters" / "dashboards"
+    return [
+        _config_map("lab-system", f"grafana-{name}", {path.name: path.read_text() for path in sorted(paths)})
+        for name, paths in (
+            ("dashboards", folder.glob("*.json")),
+            ("provisioning", (folder / "provisioning").glob("*.yaml")),
+        )
     ]
 
 

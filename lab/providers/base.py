@@ -24,6 +24,8 @@ class Capabilities:
     """A node can be lost as if its power failed, in a cluster of several."""
     isolated_processes: bool
     """A pod cannot see the host's files and processes."""
+    any_image: bool = True
+    """Any image can be run; otherwise only those that the lab knows as programs of this machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class LocalProvider:
         network_policy=False,
         node_loss=True,
         isolated_processes=False,
+        any_image=False,
     )
 
     def check(self) -> None:

@@ -1,33 +1,15 @@
-"""The real promtool, and rule files written where it can read them."""
+"""Rule files written where the real promtool can read them."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+from promtool import run_promtool
 
 from lab.core.clock import TimeScale
-from lab.localkube.images.launch import StartError
-from lab.localkube.images.prometheus import find_prometheus
 from lab.slo.rules import prometheus_config, rule_files
-
-
-def promtool() -> str:
-    """The promtool beside the Prometheus of the lab, or on PATH; skips when there is none."""
-    try:
-        beside = find_prometheus().resolve().with_name("promtool")
-        if beside.exists():
-            return str(beside)
-    except StartError:
-        pass
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed (it comes with Prometheus)")
-    return found
 
 
 def write_configuration(folder: Path, scale: TimeScale) -> Path:
@@ -37,12 +19,6 @@ def write_configuration(folder: Path, scale: TimeScale) -> Path:
     path = folder / "prometheus.yml"
     path.write_text(prometheus_config(scale))
     return path
-
-
-def run_promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [promtool(), *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def check_rules(folder: Path, scale: TimeScale, tests: list[dict[str, Any]]) -> None:

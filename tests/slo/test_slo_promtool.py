@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slo_harness import check_rules, run_promtool, write_configuration
+from promtool import run_promtool
+from slo_harness import check_rules, write_configuration
 
 from lab.core.clock import TimeScale
 

@@ -1,0 +1,1 @@
+"""Grafana dashboards as data: what each panel shows, and how they become Grafana's JSON."""
