@@ -24,8 +24,8 @@ from lab.core.places import data_root
 from lab.engine.clients import wait_until
 from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, labs_home, write_record
 from lab.engine.objects import DATABASE_OPS, made_objects
-from lab.engine.providers import provider_of
 from lab.engine.parts import OPTIONAL, files_of, part_names, refuse_lacking
+from lab.engine.providers import provider_of
 from lab.engine.settings import LabSettings
 from lab.errors import ConfigError, DeadlineExceeded, NotReadyError, UsageError
 from lab.kube.objects import KubeObject, name_of, namespace_of
