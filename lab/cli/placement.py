@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lab.engine.settings import LabSettings
+from lab.kube.kubeconfig_files import kubeconfig_paths
 
 Provider = Annotated[
     str,
     typer.Option("--provider", envvar="LAB_PROVIDER", help="local, or kubeconfig: a given cluster."),
 ]
 Kubeconfig = Annotated[
-    str, typer.Option("--kubeconfig", envvar="LAB_KUBECONFIG", help="How to reach that cluster.")
+    str,
+    typer.Option(
+        "--kubeconfig", envvar="LAB_KUBECONFIG", help="How to reach that cluster; a list of files is merged."
+    ),
 ]
 Context = Annotated[
     str,
@@ -39,10 +42,11 @@ def placed(
     settings: LabSettings, provider: str, kubeconfig: str, context: str, context_again: str, image: str
 ) -> LabSettings:
     """The settings, for a lab there."""
+    paths = kubeconfig_paths(kubeconfig) if kubeconfig else []
     return replace(
         settings,
         provider=provider,
-        kubeconfig=str(Path(kubeconfig).expanduser().absolute()) if kubeconfig else "",
+        kubeconfig=os.pathsep.join(str(path.expanduser().absolute()) for path in paths),
         context=context,
         context_again=context_again,
         image=image,

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import errno
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import kubernetes.config
 import kubernetes.dynamic
-import yaml
-from kubernetes.client import CoreV1Api
+from kubernetes.client import ApiClient, Configuration, CoreV1Api
 from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import RESTClientObject
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 from urllib3.exceptions import HTTPError
 
 from lab.errors import LabError, NotReadyError
+from lab.kube.kubeconfig import Connection, load_kubeconfig
 from lab.kube.objects import KubeObject, name_of, namespace_of
 
-_config: Any = kubernetes.config  # neither module carries types
-_dynamic: Any = kubernetes.dynamic
+_dynamic: Any = kubernetes.dynamic  # it carries no types
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _OVER = ("Succeeded", "Failed")
 NAMESPACES = ("shop", "lab-system", "automation")
@@ -47,9 +48,65 @@ def _lab_errors(doing: str) -> Iterator[None]:
 
 def api_client(kubeconfig: Path) -> Any:
     """The official client for a kubeconfig. It needs the certificates as files: they are put beside the
-    kubeconfig, where they go with the lab, not into the system's folder for temporary files."""
-    given = yaml.safe_load(kubeconfig.read_text())
-    return _config.new_client_from_config_dict(given, temp_file_path=str(kubeconfig.parent))
+    kubeconfig, where they go with the lab, not into the system's folder for temporary files.
+
+    Raises NotReadyError when a program that the kubeconfig names gives no credentials.
+    """
+    connection = load_kubeconfig(kubeconfig)
+    if connection.plugin is not None:
+        return _Renewing(connection, kubeconfig.parent)
+    return ApiClient(_configuration(connection, kubeconfig.parent))
+
+
+def _configuration(connection: Connection, folder: Path) -> Any:
+    """The official client's settings for a connection. Its own reading of kubeconfigs knows neither proxies
+    nor programs whose credentials expire."""
+    found = connection.credentials()
+    settings = Configuration()
+    settings.host = connection.server
+    settings.verify_ssl = not connection.insecure
+    settings.tls_server_name = connection.tls_server_name or None
+    settings.proxy = connection.proxy_url or settings.proxy
+    if connection.ca_pem:
+        settings.ssl_ca_cert = _beside(folder, "ca.crt", connection.ca_pem)
+    if found.certificate:
+        settings.cert_file = _beside(folder, "client.crt", found.certificate[0])
+        settings.key_file = _beside(folder, "client.key", found.certificate[1])
+
+    def show(now: Any) -> None:
+        if bearer := connection.bearer():
+            now.api_key["authorization"] = f"Bearer {bearer}"
+
+    show(settings)
+    settings.refresh_api_key_hook = show
+    return settings
+
+
+def _beside(folder: Path, name: str, content: bytes) -> str:
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+    with os.fdopen(descriptor, "wb") as file:  # mkstemp makes it 0600
+        file.write(content)
+    os.replace(temporary, folder / name)
+    return str(folder / name)
+
+
+class _Renewing(ApiClient):  # type: ignore[misc]
+    """Asks the program for other credentials when the server does not accept those that it gave."""
+
+    def __init__(self, connection: Connection, folder: Path) -> None:
+        super().__init__(_configuration(connection, folder))
+        self._connection, self._folder = connection, folder
+
+    def call_api(self, *given: Any, **more: Any) -> Any:
+        used = self._connection.credentials()
+        try:
+            return super().call_api(*given, **more)
+        except ApiException as error:
+            if error.status != 401 or not self._connection.renew(used):
+                raise
+        self.configuration = _configuration(self._connection, self._folder)
+        self.rest_client = RESTClientObject(self.configuration)
+        return super().call_api(*given, **more)
 
 
 class Kube:

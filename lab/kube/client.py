@@ -12,7 +12,9 @@ the API server answers is a `StatusError`; one that never reached it, or whose a
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -20,6 +22,7 @@ import aiohttp
 import orjson
 
 from lab.kube.connector import Connector
+from lab.kube.exec_plugin import Credentials
 from lab.kube.kubeconfig import (
     Connection,
     connection_from_environment,
@@ -63,6 +66,8 @@ class KubeClient:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
+        self._credentials = Credentials()
+        self._tls: ssl.SSLContext | bool = True
 
     @classmethod
     def from_environment(cls, *, timeout: float = 30.0, user_agent: str = "toil-lab") -> KubeClient:
@@ -197,10 +202,27 @@ class KubeClient:
         Raises StatusError for every answer from 400 up, ConnectionError and TimeoutError when there is none.
         """
         data = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
-        sent = self._headers(headers, content_type if data is not None else "")
+        sent = {"Content-Type": content_type} if data is not None else {}
+        query = _query(query)
+        try:
+            return await self._once(method, path, data, query, sent | dict(headers or {}))
+        except StatusError as error:
+            if error.code != 401 or not await self.renew():
+                raise
+            return await self._once(method, path, data, query, sent | dict(headers or {}))
+
+    async def _once(
+        self, method: str, path: str, data: bytes | None, query: dict[str, str], sent: dict[str, str]
+    ) -> Any:
+        own = await self.headers()
         try:
             async with self._pool().request(
-                method, self.connection.server + path, data=data, params=_query(query), headers=sent
+                method,
+                self.connection.server + path,
+                data=data,
+                params=query,
+                headers=own | sent,
+                ssl=self._tls,
             ) as answer:
                 content = await answer.read()
                 if answer.status >= 400:
@@ -210,6 +232,32 @@ class KubeClient:
                 return content.decode(errors="replace")
         except aiohttp.ClientError as error:
             raise ConnectionError(f"{method} {path}: {error}") from error
+
+    async def headers(self) -> dict[str, str]:
+        """What goes with every request, with credentials that are current.
+
+        Raises NotReadyError when the kubeconfig's program gives none.
+        """
+        if self.connection.plugin is None:
+            bearer = self.connection.bearer()
+        else:
+            found = await asyncio.to_thread(self.connection.credentials)
+            if found.certificate != self._credentials.certificate:
+                self._tls = self.connection.ssl_context() or True
+            self._credentials, bearer = found, found.token
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        return headers | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+
+    @property
+    def tls(self) -> ssl.SSLContext | bool:
+        """How connections are made now: it shows the certificate of the last `headers`."""
+        return self._tls
+
+    async def renew(self) -> bool:
+        """Whether there are other credentials than those that were used last and not accepted."""
+        if self.connection.plugin is None:
+            return False
+        return await asyncio.to_thread(self.connection.renew, self._credentials)
 
     async def watch(
         self,
@@ -233,10 +281,13 @@ class KubeClient:
         }
         url = self.connection.server + self._path(resource, namespace)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        headers = await self.headers()
         try:
             async with self._pool().get(
-                url, params=_query(query), headers=self._headers(None, ""), timeout=timeout
+                url, params=_query(query), headers=headers, timeout=timeout, ssl=self._tls
             ) as answer:
+                if answer.status == 401:
+                    await self.renew()  # for the watch that comes after this one
                 if answer.status >= 400:
                     raise _status_error(answer.status, await answer.read(), answer.headers)
                 async for line in _lines(answer.content):
@@ -258,20 +309,12 @@ class KubeClient:
         known = builtin(resource) if isinstance(resource, str) else resource
         return known.path(self.namespace if namespace is None else namespace, name, subresource)
 
-    def _headers(self, more: Mapping[str, str] | None, content_type: str) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
-        bearer = self.connection.bearer()
-        if bearer:
-            headers["Authorization"] = f"Bearer {bearer}"
-        if content_type:
-            headers["Content-Type"] = content_type
-        return headers | dict(more or {})
-
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=Connector(self.connection),
                 timeout=self._timeout,
+                proxy=self.connection.proxy_url or None,
                 trust_env=False,
                 auto_decompress=True,
             )

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from lab.errors import ConfigError, NotReadyError, UsageError
+from lab.errors import UsageError
+from lab.kube.kubeconfig_files import NOT_ONE, entry, not_a_kubeconfig, read_kubeconfig
 
 _PRODUCTION = re.compile(
     r"(?<!non)(?<!non.)(?<!pre)(?<!pre.)(?:prod(?:uction)?|prd)(?![a-z])|(?<![a-z])live(?![a-z])",
@@ -26,27 +24,24 @@ class Context:
     server: str
 
 
-def read_context(kubeconfig: Path, name: str = "") -> Context:
+def read_context(kubeconfig: Path | str, name: str = "") -> Context:
     """The context of that name, or the current one.
 
     Raises NotReadyError when the file cannot be read, ConfigError when it is no kubeconfig, UsageError when
     there is no such context.
     """
+    config = read_kubeconfig(kubeconfig)
     try:
-        config = yaml.safe_load(kubeconfig.read_text())
-        contexts = _by_name(config, "contexts", "context")
-        wanted = name or str(config.get("current-context") or "")
+        contexts = {str(found["name"]) for found in config["contexts"]}
+        wanted = name or str(config["current-context"])
         if wanted not in contexts:
             known = ", ".join(sorted(contexts)) or "none"
             said = f"has no context {wanted!r}" if wanted else "has no current context"
             raise UsageError(f"{kubeconfig} {said}", hint=f"name one of its contexts: {known}")
-        cluster = str(contexts[wanted]["cluster"])
-        return Context(wanted, cluster, str(_by_name(config, "clusters", "cluster")[cluster]["server"]))
-    except OSError as error:
-        why = f"cannot read the kubeconfig {kubeconfig}: {error.strerror}"
-        raise NotReadyError(why, hint="name a file that exists") from error
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{kubeconfig} is not a kubeconfig that can be used: {error}") from error
+        cluster = str(entry(config, "contexts", wanted)["cluster"])
+        return Context(wanted, cluster, str(entry(config, "clusters", cluster)["server"]))
+    except NOT_ONE as error:
+        raise not_a_kubeconfig(kubeconfig, error) from error
 
 
 def refuse_production(context: Context, again: str = "") -> None:
@@ -61,7 +56,3 @@ def refuse_production(context: Context, again: str = "") -> None:
             f"the context {context.name!r} looks like production ({said[0]})",
             hint=f"if it is meant, name the context a second time: {context.name}",
         )
-
-
-def _by_name(config: Any, section: str, inner: str) -> dict[str, Any]:
-    return {str(entry["name"]): entry[inner] for entry in config.get(section) or ()}

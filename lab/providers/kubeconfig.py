@@ -39,9 +39,9 @@ class KubeconfigProvider:
     )
 
     def __init__(self, kubeconfig: str = "", context: str = "", again: str = "") -> None:
-        """kubeconfig: the file; context: of it, by default its current one. again: the name of a context that
-        looks like production, said a second time."""
-        self._given = Path(kubeconfig).expanduser() if kubeconfig else None
+        """kubeconfig: the file, or a list as in KUBECONFIG; context: of it, by default its current one.
+        again: the name of a context that looks like production, said a second time."""
+        self._given = kubeconfig
         self._context = context
         self._again = again
 
@@ -98,8 +98,8 @@ class KubeconfigProvider:
     def log_tail(self, directory: Path, lines: int = 20) -> str:
         return ""
 
-    def _chosen(self) -> tuple[Path, Context]:
-        if self._given is None:
+    def _chosen(self) -> tuple[str, Context]:
+        if not self._given:
             raise UsageError(
                 "the provider kubeconfig needs a kubeconfig",
                 hint="lab up --provider kubeconfig --kubeconfig FILE [--context NAME]",

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import aiohttp
 
+from lab.errors import LabError
 from lab.kube.client import KubeClient
 from lab.kube.connector import Connector
 from lab.kube.kubeconfig import load_kubeconfig
@@ -74,7 +75,9 @@ class Tunnel:
 
     def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
-        self._session = aiohttp.ClientSession(connector=Connector(kube.connection))
+        self._session = aiohttp.ClientSession(
+            connector=Connector(kube.connection), proxy=kube.connection.proxy_url or None
+        )
         self._servers: list[asyncio.Server] = []
 
     async def open(self, namespaces: Sequence[str]) -> dict[str, str]:
@@ -100,7 +103,7 @@ class Tunnel:
             async with asyncio.timeout(BACKEND_SECONDS):
                 pod, port = await self._backend(door)
             await self._carry(door.namespace, pod, port, reader, writer)
-        except (StatusError, OSError, aiohttp.ClientError) as error:  # a time-out is an OSError
+        except (LabError, StatusError, OSError, aiohttp.ClientError) as error:  # a time-out is an OSError
             print(f"{door}: {type(error).__name__} {error}", flush=True)
         finally:
             writer.close()
@@ -122,14 +125,7 @@ class Tunnel:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        connection = self._kube.connection
-        bearer = connection.bearer()
-        async with self._session.ws_connect(
-            f"{connection.server}/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}",
-            protocols=(PROTOCOL,),
-            headers={"Authorization": f"Bearer {bearer}"} if bearer else {},
-            max_msg_size=0,
-        ) as stream:
+        async with await self._connect(namespace, pod, port) as stream:
             sending = asyncio.create_task(_send(reader, stream))
             try:
                 await _receive(stream, writer)
@@ -137,6 +133,23 @@ class Tunnel:
                 sending.cancel()
                 with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                     await sending
+
+    async def _connect(self, namespace: str, pod: str, port: int) -> aiohttp.ClientWebSocketResponse:
+        """A port-forward; once more when the credentials were not accepted and there are others."""
+        connection = self._kube.connection
+        url = f"{connection.server}/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}"
+        try:
+            return await self._open(url)
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status != 401 or not await self._kube.renew():
+                raise
+        return await self._open(url)
+
+    async def _open(self, url: str) -> aiohttp.ClientWebSocketResponse:
+        headers = await self._kube.headers()
+        return await self._session.ws_connect(
+            url, protocols=(PROTOCOL,), headers=headers, ssl=self._kube.tls, max_msg_size=0
+        )
 
 
 async def _send(reader: asyncio.StreamReader, stream: aiohttp.ClientWebSocketResponse) -> None:

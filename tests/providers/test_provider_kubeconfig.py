@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from localkube_process import Served, running
+from plugin_program import V1, PluginProgram, credential
 
-from lab.errors import ConfigError, NotReadyError, ProviderError, UsageError
+from lab.engine.kube import Kube
+from lab.errors import NotReadyError, ProviderError, UsageError
 from lab.kube.client import KubeClient
+from lab.kube.exec_plugin import Credentials
 from lab.kube.kubeconfig import kubeconfig_dict, load_kubeconfig, write_connection
 from lab.providers.base import LAB_LABEL
 from lab.providers.kubeconfig import KubeconfigProvider
@@ -171,12 +174,55 @@ def test_what_is_asked_for_must_make_sense(host: Served, directory: Path, tmp_pa
         KubeconfigProvider(str(host.kubeconfig), "away").create(directory)
     with pytest.raises(UsageError, match="--nodes is for the local provider"):
         KubeconfigProvider(str(host.kubeconfig)).create(directory, nodes=3)
+
+
+def of_program(host: Served, path: Path, program: PluginProgram) -> Path:
+    """Somebody's kubeconfig whose credentials come from a program."""
     config = yaml.safe_load(host.kubeconfig.read_text())
-    config["users"][0]["user"] = {"exec": {"command": "aws"}}
-    given = tmp_path / "given"
-    given.write_text(yaml.safe_dump(config))
-    with pytest.raises(ConfigError, match="'exec' are not supported"):
+    entry = {"apiVersion": V1, "command": str(program.path), "interactiveMode": "Never"}
+    config["users"][0]["user"] = {"exec": entry}
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_credentials_from_a_program_are_renewed_when_they_are_refused(
+    host: Served, directory: Path, tmp_path: Path
+) -> None:
+    token = load_kubeconfig(host.kubeconfig).bearer()
+    program = PluginProgram.make(tmp_path / "bin", credential(token="expired"), credential(token=token))
+    given = of_program(host, tmp_path / "given", program)
+    cluster = KubeconfigProvider(str(given)).create(directory)
+    assert len(program.asked()) == 2
+    assert token not in cluster.kubeconfig.read_text()
+    assert with_kube(cluster.kubeconfig, ("GET", "/version", None))
+    program.answers("please log in again")
+    refused = Credentials(token=token)
+    with pytest.raises(NotReadyError, match=r"get-token, .*\n  please log in again"):
+        load_kubeconfig(cluster.kubeconfig).renew(refused)
+
+
+def test_the_official_client_renews_them_too(host: Served, directory: Path, tmp_path: Path) -> None:
+    token = load_kubeconfig(host.kubeconfig).bearer()
+    program = PluginProgram.make(tmp_path / "bin", credential(token="expired"), credential(token=token))
+    write_connection(
+        directory / "admin.kubeconfig", load_kubeconfig(of_program(host, tmp_path / "given", program))
+    )
+    kube = Kube(directory / "admin.kubeconfig")
+    try:
+        assert kube.config_map("kube-system", "kube-root-ca.crt")["ca.crt"]
+    finally:
+        kube.close()
+    assert len(program.asked()) == 2
+
+
+def test_a_program_that_fails_is_named_and_nothing_is_made(
+    host: Served, directory: Path, tmp_path: Path
+) -> None:
+    before = names(host.kubeconfig)
+    given = of_program(host, tmp_path / "given", PluginProgram.make(tmp_path / "bin", "not logged in"))
+    with pytest.raises(NotReadyError, match="exit code 7\n  not logged in"):
         KubeconfigProvider(str(given)).create(directory)
+    assert names(host.kubeconfig) == before
 
 
 def test_files_beside_a_kubeconfig_come_into_the_copy(tmp_path: Path) -> None:
