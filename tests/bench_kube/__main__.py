@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -117,6 +118,7 @@ def main() -> None:
         write(*sys.argv[2:])
         return
     given = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a localkube of its own ends with it
     if unknown := [part for part in given.parts if part not in (START, *PARTS)]:
         parser().error(f"there is no part {unknown[0]!r}; there are {', '.join((START, *PARTS))}")
     size, wanted = QUICK if given.quick else Size(), given.parts or [START, *PARTS]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
+import psutil
 import pytest
 
 from tests.bench_kube.__main__ import PARTS, ratios
 from tests.bench_kube.figures import Size, medians, times
-from tests.bench_kube.target import own_localkube
+from tests.bench_kube.target import own_localkube, wait_until
 from tests.bench_kube.verdict import judge
 
 TINY = Size(
@@ -80,3 +85,18 @@ def test_every_part_runs_and_leaves_nothing() -> None:
                 assert all(value >= 0 for value in part(target, namespace, TINY).values()), name
         with target.thin() as client:
             assert b"bench-kube-" not in client.ask("GET", "/api/v1/namespaces")
+
+
+@pytest.mark.slow
+def test_a_benchmark_that_is_ended_takes_its_localkube_along() -> None:
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench_kube", "requests"], stdout=subprocess.DEVNULL
+    )
+    try:
+        root = psutil.Process(bench.pid)
+        wait_until(root.children, 60, "its localkube")
+        started = root.children(recursive=True)
+    finally:
+        bench.send_signal(signal.SIGTERM)
+    assert bench.wait(60) == 128 + signal.SIGTERM
+    assert psutil.wait_procs(started, timeout=30)[1] == []
