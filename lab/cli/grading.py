@@ -13,7 +13,7 @@ from lab.cli import exercises as exercise_commands
 from lab.cli import workspaces
 from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
-from lab.cli.placement import by_environment
+from lab.cli.placement import Provider, by_environment
 from lab.core.exercise import Exercise
 from lab.core.places import results_home
 from lab.core.verdict import Grade, Verdict
@@ -67,6 +67,7 @@ def grade(
     group: Groups = None,
     serial: Serial = False,
     hour: Hour = "60s",
+    provider: Provider = "local",
     again: Annotated[str, typer.Option("--again", help="Judge a kept run again, without running it.")] = "",
     json: Json = False,
 ) -> None:
@@ -77,7 +78,9 @@ def grade(
         made = regrade(found, folder)
     else:
         source = _graded_folder(found, workspace, solution)
-        made, folder = run_grade(found, source, seed=seed, only=group, parallel=not serial, hour=span(hour))
+        made, folder = run_grade(
+            found, source, seed=seed, only=group, parallel=not serial, hour=span(hour), provider=provider
+        )
     publish(found, made, folder)
     show(grade_table(made))
     show(scorecard_table(made))
@@ -103,30 +106,31 @@ def run_grade(
     only: list[str] | None = None,
     parallel: bool = True,
     hour: float = 60.0,
+    provider: str = "",
     title: str = "grade",
 ) -> tuple[Grade, Path]:
     """Run the groups with progress; the grade and its folder."""
-    place = by_environment(LabSettings())
-    provider = provider_of(place)
-    provider.check()
+    place = by_environment(LabSettings(), provider)
+    made_by = provider_of(place)
+    made_by.check()
     labs.remove_orphans()
+
+    def throw_away(settings: LabSettings) -> labs.Lab:
+        return bringup.bring_up(by_environment(settings, provider), throw_away=True)
+
     with OUTPUT.progress(title) as bar:
         made = grade_workspace(
             exercise,
             source,
-            bring_up=_throw_away,
+            bring_up=throw_away,
             seed=seed,
             only=only,
-            parallel=parallel and not provider.alone,
+            parallel=parallel and not made_by.alone,
             provider=place.provider,
             hour_seconds=hour,
             on_progress=bar.of_group,
         )
     return made, results_home() / made.run
-
-
-def _throw_away(settings: LabSettings) -> labs.Lab:
-    return bringup.bring_up(by_environment(settings), throw_away=True)
 
 
 def exercise_verify(

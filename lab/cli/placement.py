@@ -13,7 +13,7 @@ from lab.kube.kubeconfig_files import kubeconfig_paths
 
 Provider = Annotated[
     str,
-    typer.Option("--provider", envvar="LAB_PROVIDER", help="local, or kubeconfig: a given cluster."),
+    typer.Option("--provider", envvar="LAB_PROVIDER", help="local, k3s, or kubeconfig: a given cluster."),
 ]
 Kubeconfig = Annotated[
     str,
@@ -53,8 +53,8 @@ def placed(
     )
 
 
-def by_environment(settings: LabSettings) -> LabSettings:
-    """The settings, for a lab where the variables of `lab up` say."""
+def by_environment(settings: LabSettings, provider: str = "") -> LabSettings:
+    """The settings, for a lab where the variables of `lab up` say; provider: instead of LAB_PROVIDER."""
     names = ("LAB_KUBECONFIG", "LAB_CONTEXT", "LAB_CONTEXT_AGAIN", "LAB_IMAGE")
     given = [os.environ.get(name, "") for name in names]
-    return placed(settings, os.environ.get("LAB_PROVIDER") or settings.provider, *given)
+    return placed(settings, provider or os.environ.get("LAB_PROVIDER") or settings.provider, *given)

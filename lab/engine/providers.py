@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
+from lab.providers.k3s import K3sProvider
 from lab.providers.kubeconfig import KubeconfigProvider
 from lab.providers.local import LocalProvider
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PROVIDERS: Mapping[str, Callable[[LabSettings], Provider]] = {
     "local": lambda settings: LocalProvider(),
+    "k3s": lambda settings: K3sProvider(settings.image),
     "kubeconfig": lambda settings: KubeconfigProvider(
         settings.kubeconfig, settings.context, settings.context_again
     ),
