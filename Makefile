@@ -14,7 +14,7 @@ help:
 	@echo "make clients   drive kubectl and the other clients, and write their table in docs/localkube.md"
 	@echo "make conformance   the behaviour cases on a localkube, or on a cluster: KUBECONFIG=/path"
 	@echo "make safety    the safety plane on a localkube, or on a cluster: KUBECONFIG=/path [CONTEXT=name]"
-	@echo "make contract  a provider: PROVIDER=local, or PROVIDER=kubeconfig KUBECONFIG=/path [CONTEXT=name] [IMAGE=ref]"
+	@echo "make contract  a provider: PROVIDER=local or k3s, or PROVIDER=kubeconfig KUBECONFIG=/path [CONTEXT=name] [IMAGE=ref]"
 	@echo "make manifests every manifest as a server-side dry run: KUBECONFIG=/path [CONTEXT=name]"
 	@echo "make check     ruff, mypy --strict, import-linter, generated pages"
 	@echo "make fix       format, and mend what ruff can mend"
