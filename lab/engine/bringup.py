@@ -131,7 +131,7 @@ def _bring_up(
     importing.join()
     from lab.engine.kube import Kube
 
-    kube = Kube(cluster.kubeconfig)
+    kube = Kube(cluster.kubeconfig, cluster.namespaces)
     progress("manifests", 1, total)
     admin_token = secrets.token_urlsafe(32)
     _write_secret(directory / "admin-token", admin_token)
@@ -143,7 +143,7 @@ def _bring_up(
     listen = EVERY_ADDRESS if cluster.pod_network else ""
     if listen:
         _listen(deployments, listen)
-    for made in made_objects(settings, admin_token, addresses, listen):
+    for made in made_objects(settings, admin_token, addresses, listen, cluster.namespaces):
         kube.create(_sign(made, settings))
     for manifest in deployments:
         kube.create(manifest)

@@ -17,6 +17,8 @@ from kubernetes.client.rest import RESTClientObject
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 from urllib3.exceptions import HTTPError
 
+from lab.core.namespaces import NO_PREFIX, Namespaces
+from lab.engine.renaming import renamed
 from lab.errors import LabError, NotReadyError
 from lab.kube.kubeconfig import Connection, load_kubeconfig
 from lab.kube.objects import KubeObject, name_of, namespace_of
@@ -24,7 +26,6 @@ from lab.kube.objects import KubeObject, name_of, namespace_of
 _dynamic: Any = kubernetes.dynamic  # it carries no types
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _OVER = ("Succeeded", "Failed")
-NAMESPACES = ("shop", "lab-system", "automation")
 
 
 @contextmanager
@@ -110,12 +111,14 @@ class _Renewing(ApiClient):  # type: ignore[misc]
 
 
 class Kube:
-    """A handful of operations on one cluster. Objects are plain dicts, as JSON has them.
+    """A handful of operations on one lab. Objects are plain dicts, as JSON has them. Namespaces have their
+    plain names, in arguments and answers, whatever the cluster calls them.
 
     Every failure is a LabError that says what was being done.
     """
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, namespaces: Namespaces = NO_PREFIX) -> None:
+        self._namespaces = namespaces
         with _lab_errors("reaching the cluster"):
             self._api: Any = api_client(kubeconfig)
             # The client keeps what it discovers; beside the kubeconfig it goes when the lab goes.
@@ -128,13 +131,15 @@ class Kube:
         """Create one object from its manifest."""
         with _lab_errors(f"creating {manifest.get('kind')} {namespace_of(manifest)}/{name_of(manifest)}"):
             kind = self._dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
+            manifest = renamed(manifest, self._namespaces)
             kind.create(body=manifest, namespace=namespace_of(manifest) or None)
 
     def config_map(self, namespace: str, name: str) -> dict[str, str]:
         """The data of a ConfigMap; empty when there is none."""
         with _lab_errors(f"reading ConfigMap {namespace}/{name}"):
             try:
-                found = self._kind("ConfigMap").get(name=name, namespace=namespace).to_dict()
+                real = self._namespaces.real(namespace)
+                found = self._kind("ConfigMap").get(name=name, namespace=real).to_dict()
             except DynamicApiError as error:
                 if error.status == 404:
                     return {}
@@ -145,15 +150,16 @@ class Kube:
         self, namespace: str, name: str, data: dict[str, str], binary: dict[str, str] | None = None
     ) -> None:
         """Replace all data of an existing ConfigMap."""
+        real = self._namespaces.real(namespace)
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": name, "namespace": real},
             "data": data,
             "binaryData": binary or {},
         }
         with _lab_errors(f"writing ConfigMap {namespace}/{name}"):
-            self._kind("ConfigMap").replace(body=body, namespace=namespace)
+            self._kind("ConfigMap").replace(body=body, namespace=real)
 
     def merge_config_map(self, namespace: str, name: str, data: dict[str, str]) -> None:
         """Change some keys of a ConfigMap and leave the others."""
@@ -161,36 +167,32 @@ class Kube:
             self._kind("ConfigMap").patch(
                 body={"data": data},
                 name=name,
-                namespace=namespace,
+                namespace=self._namespaces.real(namespace),
                 content_type="application/merge-patch+json",
             )
 
     def cluster_ips(self) -> dict[str, str]:
         """The cluster IP of each of the lab's Services, by `namespace/name`."""
         with _lab_errors("listing Services"):
-            found = self._kind("Service").get().to_dict()["items"]
-        return {
-            f"{namespace_of(s)}/{name_of(s)}": s["spec"]["clusterIP"]
-            for s in found
-            if namespace_of(s) in NAMESPACES
-        }
+            found = self._all("Service")
+        return {f"{namespace_of(s)}/{name_of(s)}": s["spec"]["clusterIP"] for s in found}
 
     def deployments(self) -> list[KubeObject]:
         """The lab's Deployments, in namespace and name order."""
         with _lab_errors("listing Deployments"):
-            found = self._kind("Deployment", "apps/v1").get().to_dict()["items"]
-        return [d for d in found if namespace_of(d) in NAMESPACES]
+            return self._all("Deployment", "apps/v1")
 
     def pods(self, namespace: str, app: str) -> list[KubeObject]:
         """Pods with the label app=…, without those that have ended for good: one that was evicted stays."""
         with _lab_errors(f"listing pods of {namespace}/{app}"):
-            found = self._kind("Pod").get(namespace=namespace, label_selector=f"app={app}")
+            real = self._namespaces.real(namespace)
+            found = self._kind("Pod").get(namespace=real, label_selector=f"app={app}")
         return [p for p in found.to_dict()["items"] if (p.get("status") or {}).get("phase") not in _OVER]
 
     def restarts(self) -> dict[str, int]:
         """How often containers of the lab's pods were started again, by `namespace/app`."""
         with _lab_errors("listing pods"):
-            found = self._kind("Pod").get().to_dict()["items"]
+            found = self._all("Pod")
         counts: dict[str, int] = {}
         for pod in found:
             key = f"{namespace_of(pod)}/{(pod['metadata'].get('labels') or {}).get('app', '')}"
@@ -204,7 +206,11 @@ class Kube:
         """The log of a pod's first container."""
         with _lab_errors(f"reading the log of {namespace}/{pod}"):
             answer: Any = self._core.read_namespaced_pod_log(
-                pod, namespace, tail_lines=tail_lines, previous=previous, _preload_content=False
+                pod,
+                self._namespaces.real(namespace),
+                tail_lines=tail_lines,
+                previous=previous,
+                _preload_content=False,
             )
             return bytes(answer.data).decode(errors="replace")  # some versions of the client give a repr
 
@@ -214,13 +220,27 @@ class Kube:
             self._kind("Deployment", "apps/v1").patch(
                 body=patch,
                 name=name,
-                namespace=namespace,
+                namespace=self._namespaces.real(namespace),
                 content_type="application/strategic-merge-patch+json",
             )
 
     def close(self) -> None:
         """Give the connections back."""
         self._api.close()
+
+    def _all(self, kind: str, api_version: str = "v1") -> list[KubeObject]:
+        """All of the lab's objects of a kind. In a cluster of its own that is one question, and not three."""
+        resource = self._kind(kind, api_version)
+        own = self._namespaces.all
+        pages = (
+            [resource.get(namespace=name) for name in own] if self._namespaces.prefix else [resource.get()]
+        )
+        found = []
+        for item in (item for page in pages for item in page.to_dict()["items"]):
+            if namespace_of(item) in own:
+                item["metadata"]["namespace"] = self._namespaces.plain(namespace_of(item))
+                found.append(item)
+        return found
 
     def _kind(self, kind: str, api_version: str = "v1") -> Any:
         return self._dynamic.resources.get(api_version=api_version, kind=kind)

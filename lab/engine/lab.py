@@ -20,6 +20,7 @@ from lab.core import interrupt
 from lab.core.audit import Mode
 from lab.core.canary import CanaryPlan
 from lab.core.clock import SystemClock, rfc3339
+from lab.core.namespaces import Namespaces
 from lab.core.places import state_home
 from lab.engine.clients import FaultsClient, GatewayClient, PagerClient, wait_until
 from lab.engine.providers import provider_of
@@ -150,6 +151,11 @@ class Lab:
         """The administrator's kubeconfig."""
         return self.cluster.kubeconfig
 
+    @property
+    def namespaces(self) -> Namespaces:
+        """What the lab's namespaces are called in the cluster."""
+        return self.cluster.namespaces
+
     def url(self, namespace: str, service: str, port: int, scheme: str = "http") -> str:
         """Where a Service of the lab answers, from this host."""
         key = f"{namespace}/{service}"
@@ -165,7 +171,7 @@ class Lab:
         """The administrator's Kubernetes client."""
         from lab.engine.kube import Kube
 
-        return Kube(self.kubeconfig)
+        return Kube(self.kubeconfig, self.namespaces)
 
     @cached_property
     def pager(self) -> PagerClient:
@@ -250,7 +256,7 @@ class Lab:
         if not wait_until(lambda: self._has("lab-system", part), seconds=PART_START_SECONDS, every=0.05):
             raise DeadlineExceeded(
                 f"the {part} was not ready within {PART_START_SECONDS:.0f} s",
-                hint=f"kubectl -n lab-system logs deploy/{part} shows what it printed",
+                hint=f"lab logs {part} shows what it printed",
             )
 
     def _start_canary(self, plan: CanaryPlan) -> None:
@@ -267,7 +273,8 @@ class Lab:
             every=0.05,
         ):
             raise DeadlineExceeded(
-                "the automation's pod did not go away", hint="kubectl -n automation get pods"
+                "the automation's pod did not go away",
+                hint=f"kubectl -n {self.namespaces.real('automation')} get pods",
             )
 
     def _has(self, namespace: str, name: str) -> bool:

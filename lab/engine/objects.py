@@ -8,6 +8,7 @@ import secrets
 
 import yaml
 
+from lab.core.namespaces import NO_PREFIX, PLAIN, PREFIX_VARIABLE, Namespaces
 from lab.core.places import data_root
 from lab.engine.settings import LabSettings
 from lab.kube.kubeconfig import kubeconfig_dict
@@ -23,10 +24,15 @@ DATABASE_OPS = "database-ops"
 
 
 def made_objects(
-    settings: LabSettings, admin_token: str, addresses: dict[str, str], listen: str = ""
+    settings: LabSettings,
+    admin_token: str,
+    addresses: dict[str, str],
+    listen: str = "",
+    namespaces: Namespaces = NO_PREFIX,
 ) -> list[KubeObject]:
-    """The objects that no file can hold. addresses: `namespace/service` to cluster IP. listen: the address
-    that pods listen on, where it is not their own."""
+    """The objects that no file can hold, with plain names. addresses: `namespace/service` to cluster IP.
+    listen: the address that pods listen on, where it is not their own. namespaces: what the cluster calls
+    them."""
     gateway_ip = addresses["lab-system/gateway"]
     database_password = secrets.token_urlsafe(24)
     host = "db.shop.svc"
@@ -35,10 +41,11 @@ def made_objects(
         "password": database_password,
         "url": f"postgresql://{DATABASE_USER}:{database_password}@{host}:5432/{DATABASE_USER}",
     }
+    gateway_host = namespaces.host("gateway", "lab-system")
     authority = new_authority("toil-lab gateway")
     cert, key = authority.issue(
         "gateway",
-        dns_names=["gateway.lab-system.svc", "gateway.lab-system.svc.cluster.local"],
+        dns_names=[gateway_host, f"{gateway_host}.cluster.local"],
         ip_addresses=[gateway_ip],
     )
     ca = authority.cert_pem
@@ -51,6 +58,7 @@ def made_objects(
         "LAB_WORKERS": str(settings.workers),
         "LAB_STARTS": settings.starts,
         "LAB_LISTEN": listen,
+        PREFIX_VARIABLE: namespaces.prefix,
     }
     control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
     monitoring = {
@@ -58,10 +66,7 @@ def made_objects(
         **rule_files(settings.scale),
     }
     return [
-        *(
-            _config_map(namespace, "lab-settings", common)
-            for namespace in ("shop", "lab-system", "automation")
-        ),
+        *(_config_map(namespace, "lab-settings", common) for namespace in PLAIN),
         _config_map("lab-system", "automation-control", control),
         _config_map("lab-system", "prometheus-config", monitoring),
         _config_map("automation", "workspace", {}),

@@ -17,6 +17,7 @@ from lab.core.canary import CanaryPlan
 from lab.core.clock import Clock, SystemClock, TimeScale, rfc3339
 from lab.core.exercise import ControlAction, Exercise, Group, Plan, PlannedControl, plan
 from lab.core.incident import HistoryEntry, Incident
+from lab.core.namespaces import SHOP, Namespaces
 from lab.engine.clients import FaultsClient, GatewayClient, PagerClient
 from lab.engine.evidence import Evidence, Json, Mark, Series
 from lab.engine.settings import LabSettings
@@ -47,6 +48,9 @@ class Lab(Protocol):
     def settings(self) -> LabSettings: ...
     @property
     def kubeconfig(self) -> Path: ...
+
+    @property
+    def namespaces(self) -> Namespaces: ...
     @property
     def prometheus_url(self) -> str: ...
     @property
@@ -161,7 +165,7 @@ class _Run:
 
     def go(self, workspace: Path) -> Evidence:
         """Run to the end and collect."""
-        witness = PodWitness(self._lab.kubeconfig)
+        witness = PodWitness(self._lab.kubeconfig, self._lab.namespaces.real(SHOP))
         witness.start()
         try:
             return self._go(workspace, witness)
@@ -239,7 +243,7 @@ class _Run:
             posts=tuple(lab.pager.status_posts()),
             pods=witness.stop(),
             samples=collect_samples(lab.prometheus_url, started, ended),
-            log=automation_log(lab.kubeconfig),
+            log=automation_log(lab),
             automation=str(getattr(package, "name", "")),
         )
 
@@ -269,11 +273,11 @@ def collect_samples(url: str, start: datetime, end: datetime) -> tuple[Series, .
     return tuple(found)
 
 
-def automation_log(kubeconfig: Path) -> str:
+def automation_log(lab: Lab) -> str:
     """The last lines that the automation's pod printed; empty when there is no such pod."""
     from lab.engine.kube import Kube
 
-    kube = Kube(kubeconfig)
+    kube = Kube(lab.kubeconfig, lab.namespaces)
     try:
         pods = kube.pods("automation", "automation")
         return kube.pod_log("automation", name_of(pods[0]), tail_lines=_LOG_LINES) if pods else ""

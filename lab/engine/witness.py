@@ -20,6 +20,7 @@ class PodWitness:
     """A thread that lists the pods of a namespace again and again, through the administrator's kubeconfig."""
 
     def __init__(self, kubeconfig: Path, namespace: str = "shop") -> None:
+        """namespace: as the cluster calls it."""
         self._kubeconfig = kubeconfig
         self._namespace = namespace
         self._lives: dict[str, PodLife] = {}

@@ -24,6 +24,7 @@ from lab.gateway.killswitch import KillSwitch
 from lab.gateway.ledger import Ledger
 from lab.gateway.measures import Measures
 from lab.gateway.mutate import Mutate
+from lab.gateway.names import PlainNames
 from lab.gateway.passage import Passages
 from lab.gateway.rehearsals import Rehearsals
 from lab.gateway.safeguards import Safeguards
@@ -36,6 +37,7 @@ from lab.gateway.store.backend import Backend
 from lab.gateway.upstream import Upstream
 from lab.gateway.view import Intents
 from lab.kube.kubeconfig import Connection, connection_from_environment
+from lab.kube.renaming import Renaming
 from lab.kube.status import StatusError
 from lab.metrics.pod import serve
 
@@ -112,7 +114,8 @@ class Gateway:
 def build(settings: GatewaySettings, connection: Connection, clock: Clock) -> Gateway:
     """Wire the chain. Raises NotReadyError when the audit log cannot be opened."""
     book, measures, scale = AuditLog(settings.audit_file), Measures(), settings.scale
-    upstream = Upstream(connection, settings.actor_namespace)
+    renaming = Renaming(settings.namespaces)
+    upstream = Upstream(connection, settings.actor_namespace, renaming)
     control = Control(upstream.read, *settings.control)
     clients = Clients(settings.clients, clock)
     settle = scale.real(minutes=settings.settle_minutes)
@@ -128,9 +131,10 @@ def build(settings: GatewaySettings, connection: Connection, clock: Clock) -> Ga
     mutate = Mutate(upstream, control, passages, safeguards, evictions, intents, clock)
     audit = Audit(book, measures, rehearsals, clock)
     faults = Faults(control, clock, measures)
+    names = [PlainNames(renaming)] if renaming.active else []
     check, decide = CheckControl(control, passages, measures), Decide(book)
     chain = compose(
-        [audit, Authenticate(clients), Stoppable(passages), faults, check, decide],
+        [audit, Authenticate(clients), *names, Stoppable(passages), faults, check, decide],
         Forward(upstream, control, passages, safeguards, mutate, intents),
     )
     control.on_stop, passages.on_cut = passages.stop, audit.cut
@@ -178,7 +182,7 @@ async def main() -> None:
         runners.append(await gateway.store.start(settings.host, settings.store_port))
         log.info("the object store is served on %s:%d", settings.host, settings.store_port)
     connection = gateway.upstream.connection
-    loops = [gateway.follow(clock), gateway.faults.run(connection)]
+    loops = [gateway.follow(clock), gateway.faults.run(connection, gateway.upstream.renaming)]
     if gateway.desk is not None:
         loops.append(gateway.desk.run())
     following = asyncio.gather(*loops)

@@ -106,13 +106,14 @@ def _decode(body: bytes, content_type: str) -> Any:
         except ValueError as error:
             raise bad_request(f"the body is not JSON: {error}") from error
     if media in _YAML:
-        return _decode_yaml(body)
+        return decode_yaml(body)
     if media == _PROTOBUF:
         return None
     raise unsupported_media_type(f"the gateway cannot read options in {media[:80]!r}; send JSON")
 
 
-def _decode_yaml(body: bytes) -> Any:
+def decode_yaml(body: bytes) -> Any:
+    """What a YAML body says, as JSON would. Raises StatusError 400 when it cannot be said, or has aliases."""
     import yaml  # rare, and costs start time
 
     try:

@@ -15,7 +15,7 @@ from lab.gateway.safeguards import Safeguards
 from lab.gateway.standing import stand
 from lab.gateway.target import Target
 from lab.gateway.upgrade import open_upgrade, wants_upgrade
-from lab.gateway.upstream import Upstream, answer_headers, decode_object, read_bounded
+from lab.gateway.upstream import Upstream, answer_headers, read_bounded
 from lab.gateway.view import Intent, Intents, show_list, show_missing, show_object
 from lab.kube.request import truthy
 from lab.kube.status import StatusError
@@ -103,7 +103,7 @@ class Forward:
             content = await read_bounded(stream)
         finally:
             stream.release()
-        found = decode_object(content)
+        found = self._upstream.decode(content)
         sent_back = answer_headers(stream)
         if stream.status == 404 and target.info.verb == "get" and not target.info.subresource:
             made = show_missing(target, intents)

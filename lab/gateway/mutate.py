@@ -17,7 +17,7 @@ from lab.gateway.passage import Passages
 from lab.gateway.safeguards import Safeguards
 from lab.gateway.standing import stand
 from lab.gateway.target import Target
-from lab.gateway.upstream import Upstream, answer_headers, decode_object
+from lab.gateway.upstream import Upstream, answer_headers
 from lab.gateway.view import Intents
 from lab.kube.objects import KubeObject, name_of
 from lab.kube.status import StatusError, internal_error, service_unavailable
@@ -154,7 +154,7 @@ class Mutate:
             raise service_unavailable(message) from error
         finally:
             answer.release()
-        return Answer(answer.status, answer_headers(answer), content), decode_object(content)
+        return Answer(answer.status, answer_headers(answer), content), self._upstream.decode(content)
 
     async def _before(self, target: Target, headers: CIMultiDict[str]) -> KubeObject | None:
         """What is there now, as the actor may see it; None when there is nothing or it may not look."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.core.clock import TimeScale
+from lab.core.namespaces import NO_PREFIX, PREFIX_VARIABLE, Namespaces
 from lab.errors import UsageError
 
 
@@ -23,6 +24,7 @@ class GatewaySettings:
     where the gateway speaks S3.
     database_url: the shop's database, as its superuser; empty: there are no guarded operations. ops_password:
     of the role `ops`, which acts as the actor database_actor.
+    namespaces: what the cluster calls the namespaces that are named here.
     """
 
     host: str = "127.0.0.1"
@@ -44,11 +46,14 @@ class GatewaySettings:
     database_url: str = field(default="", repr=False)
     ops_password: str = field(default="", repr=False)
     database_actor: str = "automation"
+    namespaces: Namespaces = NO_PREFIX
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> GatewaySettings:
         """Read the pod's variables. Raises UsageError when one makes no sense."""
         default = cls()
+        namespaces = Namespaces(env.get(PREFIX_VARIABLE, ""))
+        own = namespaces.plain(env.get("POD_NAMESPACE") or default.control[0])
         try:
             return cls(
                 host=env.get("LAB_LISTEN") or env.get("POD_IP") or default.host,
@@ -58,7 +63,7 @@ class GatewaySettings:
                 clients=Path(env.get("GATEWAY_CLIENTS_DIR") or default.clients),
                 audit_file=Path(env.get("GATEWAY_AUDIT_FILE") or default.audit_file),
                 admin_token=env.get("LAB_ADMIN_TOKEN", ""),
-                control=(env.get("POD_NAMESPACE") or default.control[0], default.control[1]),
+                control=(own, default.control[1]),
                 actor_namespace=env.get("GATEWAY_ACTOR_NAMESPACE") or default.actor_namespace,
                 scale=TimeScale(float(env.get("LAB_HOUR_SECONDS") or 60)),
                 pager_url=env.get("GATEWAY_PAGER_URL", ""),
@@ -68,6 +73,7 @@ class GatewaySettings:
                 store_port=int(env.get("GATEWAY_STORE_PORT") or default.store_port),
                 database_url=env.get("GATEWAY_DATABASE_URL", "") if env.get("GATEWAY_OPS_PASSWORD") else "",
                 ops_password=env.get("GATEWAY_OPS_PASSWORD", ""),
+                namespaces=namespaces,
                 settle_minutes=float(env.get("GATEWAY_SETTLE_MINUTES") or default.settle_minutes),
             )
         except ValueError as error:

@@ -12,9 +12,11 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from lab.core.audit import Mode
+from lab.gateway.names import legible, real_body
 from lab.kube.connector import Connector
 from lab.kube.kubeconfig import Connection
 from lab.kube.objects import KubeObject
+from lab.kube.renaming import AS_IT_IS, Renaming
 from lab.kube.status import StatusError, service_unavailable
 
 PASSED_HEADERS = frozenset(
@@ -57,9 +59,11 @@ _OWN_LIMIT = 8 * 1024 * 1024
 class Upstream:
     """One connection pool. Every request is made as the impersonated actor, or as the gateway itself."""
 
-    def __init__(self, connection: Connection, actor_namespace: str) -> None:
+    def __init__(self, connection: Connection, actor_namespace: str, renaming: Renaming = AS_IT_IS) -> None:
+        """actor_namespace and every path are plain names; `renaming` makes them the cluster's."""
         self.connection = connection
-        self._actor_namespace = actor_namespace
+        self.renaming = renaming
+        self._actor_namespace = renaming.namespaces.real(actor_namespace)
         self._session: aiohttp.ClientSession | None = None
 
     def pool(self) -> aiohttp.ClientSession:
@@ -86,7 +90,7 @@ class Upstream:
             (name, value) for name, value in client.items() if name.lower() in PASSED_HEADERS
         )
         headers["Impersonate-User"] = f"system:serviceaccount:{self._actor_namespace}:{actor}"
-        headers["Impersonate-Group"] = f"toil-lab:{mode.value}"
+        headers["Impersonate-Group"] = self.renaming.namespaces.group(f"toil-lab:{mode.value}")
         return self._own(headers)
 
     async def watch(self, url: str) -> AsyncIterator[dict[str, Any]]:
@@ -99,7 +103,7 @@ class Upstream:
             if stream.status >= 400:
                 raise StatusError(stream.status, stream.reason or "Unknown", "the watch was refused")
             async for line in stream.content:
-                yield decode_object(line)
+                yield self.decode(line)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise service_unavailable(f"the API server broke off: {type(error).__name__}") from error
         finally:
@@ -112,6 +116,9 @@ class Upstream:
 
         Raises StatusError 503 when the API server cannot be reached or breaks off.
         """
+        if self.renaming.active:
+            body = real_body(self.renaming, body, headers.get("Content-Type", ""))
+            headers = legible(headers)
         try:
             return await self.pool().request(
                 method,
@@ -129,7 +136,11 @@ class Upstream:
 
     def url(self, path_and_query: str) -> URL:
         """The absolute address of an already encoded path and query."""
-        return URL(self.connection.server + path_and_query, encoded=True)
+        return URL(self.connection.server + self.renaming.path(path_and_query), encoded=True)
+
+    def decode(self, content: bytes) -> KubeObject:
+        """`decode_object` with plain names."""
+        return decode_object(self.renaming.answer(content))
 
     async def read(self, url: str, headers: CIMultiDict[str] | None = None) -> KubeObject:
         """GET one JSON object: as the gateway itself, or with an actor's headers.
@@ -140,12 +151,23 @@ class Upstream:
         sent["Accept"] = _JSON
         for unwanted in ("Content-Type", "If-Match", "If-None-Match", "Range"):
             sent.popall(unwanted, None)
-        return await _decoded(await self.open("GET", url, sent, None))
+        return await self._decoded(await self.open("GET", url, sent, None))
 
     async def merge(self, url: str, patch: KubeObject) -> KubeObject:
         """Merge-patch one object as the gateway itself. Raises StatusError as `read` does."""
         headers = CIMultiDict({"Accept": _JSON, "Content-Type": "application/merge-patch+json"})
-        return await _decoded(await self.open("PATCH", url, self._own(headers), orjson.dumps(patch)))
+        return await self._decoded(await self.open("PATCH", url, self._own(headers), orjson.dumps(patch)))
+
+    async def _decoded(self, answer: aiohttp.ClientResponse) -> KubeObject:
+        try:
+            content = await read_bounded(answer)
+        finally:
+            answer.release()
+        decoded = self.decode(content)
+        if answer.status >= 400:
+            reason, message = str(decoded.get("reason") or "Unknown"), str(decoded.get("message") or "")
+            raise StatusError(answer.status, reason, message)
+        return decoded
 
     def _own(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
         try:
@@ -177,18 +199,6 @@ def decode_object(content: bytes) -> KubeObject:
         return {}
     if decoded.get("kind") == "Scale" and isinstance(decoded.get("spec"), dict):
         decoded["spec"].setdefault("replicas", 0)
-    return decoded
-
-
-async def _decoded(answer: aiohttp.ClientResponse) -> KubeObject:
-    try:
-        content = await read_bounded(answer)
-    finally:
-        answer.release()
-    decoded = decode_object(content)
-    if answer.status >= 400:
-        reason, message = str(decoded.get("reason") or "Unknown"), str(decoded.get("message") or "")
-        raise StatusError(answer.status, reason, message)
     return decoded
 
 

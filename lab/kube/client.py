@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from lab.core.namespaces import PREFIX_VARIABLE, Namespaces
 from lab.kube.connector import Connector
 from lab.kube.exec_plugin import Credentials
 from lab.kube.kubeconfig import (
@@ -31,6 +33,7 @@ from lab.kube.kubeconfig import (
     write_kubeconfig,
 )
 from lab.kube.objects import KubeObject
+from lab.kube.renaming import AS_IT_IS, Renaming
 from lab.kube.resources import Resource, builtin
 from lab.kube.status import StatusError
 
@@ -58,9 +61,16 @@ class KubeClient:
     """One API server, one connection pool. Close it, or use it as an async context manager."""
 
     def __init__(
-        self, connection: Connection, *, timeout: float = 30.0, user_agent: str = "toil-lab"
+        self,
+        connection: Connection,
+        *,
+        timeout: float = 30.0,
+        user_agent: str = "toil-lab",
+        renaming: Renaming = AS_IT_IS,
     ) -> None:
-        """`timeout` bounds every request but watches, in seconds."""
+        """`timeout` bounds every request but watches, in seconds. `renaming`: for a lab whose namespaces have
+        other names in the cluster; callers say, and are told, the plain ones."""
+        self.renaming = renaming
         self.connection = connection
         self.namespace = connection.namespace
         self._timeout = aiohttp.ClientTimeout(total=timeout)
@@ -71,8 +81,13 @@ class KubeClient:
 
     @classmethod
     def from_environment(cls, *, timeout: float = 30.0, user_agent: str = "toil-lab") -> KubeClient:
-        """By KUBECONFIG, else the in-cluster files. Raises NotReadyError when there is neither."""
-        return cls(connection_from_environment(), timeout=timeout, user_agent=user_agent)
+        """By KUBECONFIG, else the in-cluster files; with the lab's prefix, if there is one.
+
+        Raises NotReadyError when there is neither.
+        """
+        renaming = Renaming(Namespaces(os.environ.get(PREFIX_VARIABLE, "")))
+        connection = connection_from_environment()
+        return cls(connection, timeout=timeout, user_agent=user_agent, renaming=renaming)
 
     async def __aenter__(self) -> KubeClient:
         return self
@@ -201,9 +216,11 @@ class KubeClient:
 
         Raises StatusError for every answer from 400 up, ConnectionError and TimeoutError when there is none.
         """
-        data = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
+        renaming = self.renaming
+        data = body if isinstance(body, bytes) or body is None else orjson.dumps(renaming.body(body))
+        path = renaming.path(path)
         sent = {"Content-Type": content_type} if data is not None else {}
-        query = _query(query)
+        query = _query(renaming.query(query))
         try:
             return await self._once(method, path, data, query, sent | dict(headers or {}))
         except StatusError as error:
@@ -228,7 +245,7 @@ class KubeClient:
                 if answer.status >= 400:
                     raise _status_error(answer.status, content, answer.headers)
                 if "json" in answer.headers.get("Content-Type", ""):
-                    return orjson.loads(content)
+                    return orjson.loads(self.renaming.answer(content))
                 return content.decode(errors="replace")
         except aiohttp.ClientError as error:
             raise ConnectionError(f"{method} {path}: {error}") from error
@@ -276,10 +293,10 @@ class KubeClient:
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version or None,
             "labelSelector": label_selector or None,
-            "fieldSelector": field_selector or None,
+            "fieldSelector": self.renaming.selector(field_selector) or None,
             "timeoutSeconds": timeout_seconds or None,
         }
-        url = self.connection.server + self._path(resource, namespace)
+        url = self.connection.server + self.renaming.path(self._path(resource, namespace))
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         headers = await self.headers()
         try:
@@ -291,7 +308,7 @@ class KubeClient:
                 if answer.status >= 400:
                     raise _status_error(answer.status, await answer.read(), answer.headers)
                 async for line in _lines(answer.content):
-                    yield _event(line)
+                    yield _event(self.renaming.answer(line))
         except aiohttp.ClientError as error:
             raise ConnectionError(f"watch {url}: {error}") from error
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lab.core.namespaces import NO_PREFIX, Namespaces
+
 LAB_LABEL = "toil-lab/lab"
 """Label of every object that is made with a lab; its value is the lab's name."""
 
@@ -38,6 +40,8 @@ class Cluster:
     details: dict[str, str | int | float]
     pod_network: bool = False
     """A pod has a network of its own, in which it may listen on all addresses, as port-forward needs it."""
+    namespaces: Namespaces = NO_PREFIX
+    """What the lab's namespaces are called there."""
 
 
 class Provider(Protocol):

@@ -6,6 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from lab.core.namespaces import Namespaces
 from lab.errors import ProviderError, UsageError
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
@@ -13,7 +14,6 @@ from lab.kube.objects import KubeObject, name_of
 from lab.providers.access import Right, missing_rights
 from lab.providers.base import LAB_LABEL
 
-NAMESPACES = ("shop", "lab-system", "automation")
 CLUSTER_KINDS = (
     ("clusterrolebindings", "rbac.authorization.k8s.io"),
     ("clusterroles", "rbac.authorization.k8s.io"),
@@ -21,18 +21,17 @@ CLUSTER_KINDS = (
     ("validatingadmissionpolicies", "admissionregistration.k8s.io"),
 )
 """What of the lab belongs to no namespace, in the order in which it goes."""
-RIGHTS = (
+CLUSTER_RIGHTS = (
     *(Right(verb, "namespaces") for verb in ("create", "get", "list", "delete")),
     *(Right(verb, kind, group) for kind, group in CLUSTER_KINDS for verb in ("create", "list", "delete")),
     *(Right(verb, "clusterroles", "rbac.authorization.k8s.io") for verb in ("bind", "escalate")),
-    *(Right("*", "*", "*", namespace) for namespace in NAMESPACES),
 )
 OLDEST_MINOR = 30
 """Kubernetes 1.30 is the first with ValidatingAdmissionPolicy, the lab's second wall."""
 GONE_SECONDS = 120.0
 
 
-async def look(kubeconfig: Path) -> str:
+async def look(kubeconfig: Path, namespaces: Namespaces) -> str:
     """The version of the cluster. Raises, before anything is made, when the lab cannot be a guest here."""
     async with KubeClient(load_kubeconfig(kubeconfig), timeout=15.0) as kube:
         version = await kube.request("GET", "/version")
@@ -40,7 +39,8 @@ async def look(kubeconfig: Path) -> str:
         if (str(version["major"]), minor) < ("1", OLDEST_MINOR):
             runs = f"{version['major']}.{version['minor']}"
             raise ProviderError(f"the cluster runs Kubernetes {runs}, and the lab needs 1.{OLDEST_MINOR}")
-        missing = await missing_rights(kube, RIGHTS)
+        inside = (Right("*", "*", "*", namespace) for namespace in namespaces.all)
+        missing = await missing_rights(kube, (*CLUSTER_RIGHTS, *inside))
         if missing:
             listed = "".join(f"\n  - {right}" for right in missing)
             raise ProviderError(
@@ -48,13 +48,13 @@ async def look(kubeconfig: Path) -> str:
                 hint="docs/providers.md has a ClusterRole with all of it",
             )
         there = {name_of(n): n for n in (await kube.list("namespaces"))["items"]}
-        taken = [name for name in NAMESPACES if name in there]
+        taken = [name for name in namespaces.all if name in there]
         if taken:
             owners = {_owner(there[name]) for name in taken}
             whose = f"of the lab {sorted(owners)[0]!r}" if owners != {""} else "of somebody else"
             raise UsageError(
                 f"the cluster has the namespace {taken[0]!r} already, {whose}",
-                hint="lab down removes a lab that is no longer needed; a cluster holds one lab at a time",
+                hint="--name gives this lab another name; lab down removes one that is no longer needed",
             )
         return str(version["gitVersion"])
 

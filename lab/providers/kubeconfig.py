@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from lab.core.namespaces import PLAIN, Namespaces, prefix_for
 from lab.errors import NotReadyError, ProviderError, UsageError
 from lab.kube.kubeconfig import load_kubeconfig, write_connection
 from lab.kube.status import StatusError
 from lab.providers.base import Capabilities, Cluster
 from lab.providers.contexts import Context, read_context, refuse_production
 from lab.providers.facts import facts_file, read_facts, write_facts
-from lab.providers.guest import NAMESPACES, belongings, look, remove
+from lab.providers.guest import belongings, look, remove
 from lab.providers.way import close_way, forget_way, way
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class KubeconfigProvider:
     """A guest in somebody's cluster. What it keeps here: a kubeconfig of its own, and the way to Services."""
 
     name = "kubeconfig"
-    alone = True
+    alone = False
     ready_seconds = 300.0
     capabilities = Capabilities(
         service_addresses_reachable=False,
@@ -61,24 +62,27 @@ class KubeconfigProvider:
         home.mkdir(parents=True, exist_ok=True)
         kubeconfig = home / "admin.kubeconfig"
         write_connection(kubeconfig, load_kubeconfig(given, context.name))
-        version = _ask(context, look(kubeconfig))
+        namespaces = Namespaces(prefix_for(directory.name))
+        version = _ask(context, look(kubeconfig, namespaces))
         facts: dict[str, str | int | float] = {
             "kubeconfig": str(kubeconfig),
             "server": context.server,
             "context": context.name,
+            "prefix": namespaces.prefix,
         }
         write_facts(directory, facts)
         # A localkube's pods share the addresses of its host.
-        return Cluster(self.name, kubeconfig, context.server, facts, "localkube" not in version)
+        return Cluster(self.name, kubeconfig, context.server, facts, "localkube" not in version, namespaces)
 
     def find(self, directory: Path) -> Cluster | None:
         facts = read_facts(directory)
         if facts is None:
             return None
-        return Cluster(self.name, Path(facts["kubeconfig"]), str(facts["server"]), facts)
+        server, namespaces = str(facts["server"]), _namespaces(facts)
+        return Cluster(self.name, Path(facts["kubeconfig"]), server, facts, namespaces=namespaces)
 
     def address(self, directory: Path, service: str, cluster_ip: str, port: int) -> str:
-        return way(directory, service, port, NAMESPACES)
+        return way(directory, service, port, PLAIN)
 
     def delete(self, directory: Path) -> None:
         facts = read_facts(directory)
@@ -129,3 +133,7 @@ def _ask(context: Context, doing: Coroutine[Any, Any, T]) -> T:
             f"the cluster of context {context.name!r} does not answer at {context.server}: {error}",
             hint="kubectl --context ... version shows whether it can be reached from here",
         ) from error
+
+
+def _namespaces(facts: dict[str, Any]) -> Namespaces:
+    return Namespaces(str(facts.get("prefix", "")))

@@ -21,11 +21,13 @@ from pathlib import Path
 
 import aiohttp
 
+from lab.core.namespaces import Namespaces
 from lab.errors import LabError
 from lab.kube.client import KubeClient
 from lab.kube.connector import Connector
 from lab.kube.kubeconfig import load_kubeconfig
 from lab.kube.objects import KubeObject, name_of, namespace_of
+from lab.kube.renaming import Renaming
 from lab.kube.status import StatusError
 
 PROTOCOL = "v4.channel.k8s.io"
@@ -136,8 +138,8 @@ class Tunnel:
 
     async def _connect(self, namespace: str, pod: str, port: int) -> aiohttp.ClientWebSocketResponse:
         """A port-forward; once more when the credentials were not accepted and there are others."""
-        connection = self._kube.connection
-        url = f"{connection.server}/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}"
+        path = self._kube.renaming.path(f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward")
+        url = f"{self._kube.connection.server}{path}?ports={port}"
         try:
             return await self._open(url)
         except aiohttp.WSServerHandshakeError as error:
@@ -174,8 +176,8 @@ async def _receive(stream: aiohttp.ClientWebSocketResponse, writer: asyncio.Stre
             await writer.drain()
 
 
-async def _run(kubeconfig: Path, namespaces: Sequence[str], ready: Path) -> None:
-    tunnel = Tunnel(KubeClient(load_kubeconfig(kubeconfig)))
+async def _run(kubeconfig: Path, prefix: str, namespaces: Sequence[str], ready: Path) -> None:
+    tunnel = Tunnel(KubeClient(load_kubeconfig(kubeconfig), renaming=Renaming(Namespaces(prefix))))
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -194,9 +196,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lab.providers.tunnel", description="A way to Services.")
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--ready-file", type=Path, required=True)
-    parser.add_argument("namespaces", nargs="+")
+    parser.add_argument("--prefix", default="", help="of the lab's namespaces in that cluster")
+    parser.add_argument("namespaces", nargs="+", help="their plain names")
     given = parser.parse_args()
-    asyncio.run(_run(given.kubeconfig, given.namespaces, given.ready_file))
+    asyncio.run(_run(given.kubeconfig, given.prefix, given.namespaces, given.ready_file))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ OPEN_SECONDS = 20.0
 def way(directory: Path, service: str, port: int, namespaces: Sequence[str]) -> str:
     """`host:port` at which a Service (`namespace/name`) of the lab of that folder answers here.
 
-    namespaces: whose Services the tunnel serves; it is started if it does not run.
+    namespaces: whose Services the tunnel serves, by their plain names; it is started if it does not run.
     Raises ProviderError when it does not open, or when there is no such Service.
     """
     facts = read_facts(directory) or {}
@@ -53,7 +53,7 @@ def _open(directory: Path, facts: dict[str, Any], namespaces: Sequence[str]) -> 
     pid = start_daemon(
         [
             *(sys.executable, "-m", "lab.providers.tunnel", "--kubeconfig", str(facts["kubeconfig"])),
-            *("--ready-file", str(ready), *namespaces),
+            *("--ready-file", str(ready), "--prefix", str(facts.get("prefix", "")), *namespaces),
         ],
         log=log,
     )

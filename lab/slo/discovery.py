@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from lab.core.clock import Clock
+from lab.core.namespaces import PLAIN
 from lab.kube.client import KubeClient
 from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
 from lab.kube.status import StatusError
@@ -27,48 +28,60 @@ _NOT_A_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class PodTargets:
-    """The pods of a cluster, kept current by a watch."""
+    """The pods of the lab's namespaces, kept current by a watch of each."""
 
-    def __init__(self, kube: KubeClient, clock: Clock) -> None:
+    def __init__(self, kube: KubeClient, clock: Clock, namespaces: Sequence[str] = PLAIN) -> None:
         self._kube = kube
         self._clock = clock
-        self._pods: dict[str, KubeObject] = {}
+        self._namespaces = namespaces
+        self._pods: dict[str, dict[str, KubeObject]] = {}
         self._by_address: dict[str, KubeObject] | None = None
-        self.synced = False
+
+    @property
+    def synced(self) -> bool:
+        """Was every namespace read at least once?"""
+        return len(self._pods) == len(self._namespaces)
 
     async def follow(self) -> None:
         """List, then watch, for ever. A lost API server leaves the last known pods in place."""
+        async with asyncio.TaskGroup() as group:
+            for namespace in self._namespaces:
+                group.create_task(self._follow(namespace))
+
+    async def _follow(self, namespace: str) -> None:
         while True:
             with suppress(StatusError, ConnectionError, TimeoutError):
-                await self._list_and_watch()
+                await self._list_and_watch(namespace)
             await self._clock.sleep(_RETRY_SECONDS)
 
-    async def _list_and_watch(self) -> None:
-        listed = await self._kube.list("pods", "")
-        self._pods = {pod["metadata"]["uid"]: pod for pod in listed["items"]}
+    async def _list_and_watch(self, namespace: str) -> None:
+        listed = await self._kube.list("pods", namespace)
+        pods = self._pods[namespace] = {pod["metadata"]["uid"]: pod for pod in listed["items"]}
         self._by_address = None
-        self.synced = True
         version = listed["metadata"]["resourceVersion"]
-        async for event in self._kube.watch("pods", "", resource_version=version):
+        async for event in self._kube.watch("pods", namespace, resource_version=version):
             self._by_address = None
             if event["type"] in ("ADDED", "MODIFIED"):
-                self._pods[event["object"]["metadata"]["uid"]] = event["object"]
+                pods[event["object"]["metadata"]["uid"]] = event["object"]
             elif event["type"] == "DELETED":
-                self._pods.pop(event["object"]["metadata"]["uid"], None)
+                pods.pop(event["object"]["metadata"]["uid"], None)
 
     def groups(self) -> list[dict[str, Any]]:
         """The answer to Prometheus."""
-        return [target_group(pod) for pod in self._pods.values() if pod.get("status", {}).get("podIP")]
+        return [target_group(pod) for pod in self._all() if pod.get("status", {}).get("podIP")]
 
     def pod_at(self, address: str) -> KubeObject | None:
         """The pod that has an address now."""
         if self._by_address is None:
             self._by_address = {
                 pod["status"]["podIP"]: pod
-                for pod in self._pods.values()
+                for pod in self._all()
                 if pod.get("status", {}).get("podIP") and pod["status"].get("phase") not in _OVER
             }
         return self._by_address.get(address)
+
+    def _all(self) -> Iterator[KubeObject]:
+        return (pod for pods in self._pods.values() for pod in pods.values())
 
 
 def target_group(pod: KubeObject) -> dict[str, Any]:

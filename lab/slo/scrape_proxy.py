@@ -31,9 +31,11 @@ _UNREACHED = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Pods(Protocol):
-    """The pods that may be asked. synced: whether they are known yet."""
+    """The pods that may be asked."""
 
-    synced: bool
+    @property
+    def synced(self) -> bool:
+        """Whether they are known yet."""
 
     def pod_at(self, address: str) -> KubeObject | None:
         """The pod that has an address."""

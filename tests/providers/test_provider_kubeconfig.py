@@ -73,16 +73,16 @@ def test_it_takes_away_what_carries_its_label_and_nothing_else(host: Served, dir
     before = names(host.kubeconfig)
     with_kube(
         host.kubeconfig,
-        namespace("shop", **label),
-        namespace("lab-system", **{LAB_LABEL: "another"}),
-        namespace("automation"),
+        namespace("guest-shop", **label),
+        namespace("another-shop", **{LAB_LABEL: "another"}),
+        namespace("shop"),
         ("POST", roles, {"metadata": {"name": "guest-role", "labels": label}}),
         ("POST", roles, {"metadata": {"name": "their-role"}}),
     )
     provider = KubeconfigProvider()
-    assert provider.belongings(directory) == ["clusterroles guest-role", "namespaces shop"]
+    assert provider.belongings(directory) == ["clusterroles guest-role", "namespaces guest-shop"]
     provider.delete(directory)
-    assert names(host.kubeconfig) == before | {"lab-system", "automation"}
+    assert names(host.kubeconfig) == before | {"another-shop", "shop"}
     (left,) = with_kube(host.kubeconfig, ("GET", roles, None))
     assert "their-role" in {role["metadata"]["name"] for role in left["items"]}
     assert "guest-role" not in {role["metadata"]["name"] for role in left["items"]}
@@ -90,8 +90,8 @@ def test_it_takes_away_what_carries_its_label_and_nothing_else(host: Served, dir
     provider.delete(directory)  # once more does nothing
     with_kube(
         host.kubeconfig,
-        ("DELETE", "/api/v1/namespaces/lab-system", None),
-        ("DELETE", "/api/v1/namespaces/automation", None),
+        ("DELETE", "/api/v1/namespaces/another-shop", None),
+        ("DELETE", "/api/v1/namespaces/shop", None),
         ("DELETE", f"{roles}/their-role", None),
     )
     asyncio.run(_gone(host.kubeconfig, before))
@@ -110,11 +110,11 @@ def test_a_namespace_that_is_there_already_is_nobodys_to_take(
     host: Served, directory: Path, labels: dict[str, str], whose: str
 ) -> None:
     before = names(host.kubeconfig)
-    with_kube(host.kubeconfig, namespace("shop", **labels))
-    with pytest.raises(UsageError, match=f"namespace 'shop' already, {whose}"):
+    with_kube(host.kubeconfig, namespace("guest-shop", **labels))
+    with pytest.raises(UsageError, match=f"namespace 'guest-shop' already, {whose}"):
         KubeconfigProvider(str(host.kubeconfig)).create(directory)
-    assert "shop" in names(host.kubeconfig)
-    with_kube(host.kubeconfig, ("DELETE", "/api/v1/namespaces/shop", None))
+    assert "guest-shop" in names(host.kubeconfig)
+    with_kube(host.kubeconfig, ("DELETE", "/api/v1/namespaces/guest-shop", None))
     asyncio.run(_gone(host.kubeconfig, before))
 
 
@@ -133,8 +133,8 @@ def test_every_missing_right_is_named_at_once(host: Served, directory: Path, tmp
     said = str(refused.value)
     assert "create namespaces" in said
     assert "escalate clusterroles.rbac.authorization.k8s.io" in said
-    assert "everything in the namespace automation" in said
-    assert names(host.kubeconfig).isdisjoint({"shop", "lab-system", "automation"})
+    assert "everything in the namespace guest-automation" in said
+    assert names(host.kubeconfig).isdisjoint({"guest-shop", "guest-lab-system", "guest-automation"})
 
 
 def test_credentials_that_are_not_accepted(host: Served, directory: Path, tmp_path: Path) -> None:

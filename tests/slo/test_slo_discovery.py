@@ -59,7 +59,7 @@ async def kube(tmp_path: Path) -> AsyncIterator[KubeClient]:
 
 
 async def test_targets_follow_the_cluster(kube: KubeClient) -> None:
-    targets = PodTargets(kube, SystemClock())
+    targets = PodTargets(kube, SystemClock(), ("default",))
     runner = web.AppRunner(discovery_app(targets))
     await runner.setup()
     try:

@@ -32,7 +32,7 @@ def test_manifests_are_strictly_valid(name: str, version: str) -> None:
         assert (
             document["kind"] == "ClusterRole"
             or document["kind"] == "ClusterRoleBinding"
-            or (document["metadata"]["namespace"] in ("lab-system", "shop"))
+            or (document["metadata"]["namespace"] in ("lab-system", "shop", "automation"))
         )
 
 

@@ -26,6 +26,7 @@ from lab.gateway.measures import Measures
 from lab.gateway.target import Target
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import Connection
+from lab.kube.renaming import AS_IT_IS, Renaming
 
 log = logging.getLogger("lab.gateway")
 _SWEEP_SECONDS = 0.1
@@ -67,9 +68,9 @@ class Faults:
                 handler = _around(handler, effect, hit)
         return handler
 
-    async def run(self, connection: Connection) -> None:
+    async def run(self, connection: Connection, renaming: Renaming = AS_IT_IS) -> None:
         """Follow the rows for ever, and bring them to watches that are open."""
-        async with KubeClient(connection, user_agent="lab-gateway") as kube:
+        async with KubeClient(connection, user_agent="lab-gateway", renaming=renaming) as kube:
             while True:
                 try:
                     async with asyncio.TaskGroup() as group:
