@@ -12,11 +12,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from lab.core.namespaces import PLAIN
 from lab.errors import NotReadyError, ProviderError, UsageError
 from lab.providers.base import LAB_LABEL, Capabilities, Cluster
 from lab.providers.engine import Engine
 from lab.providers.facts import facts_file, read_facts, write_facts
-from lab.providers.guest import NAMESPACES
 from lab.providers.way import close_way, forget_way, way
 
 OWN_IMAGE = "toil-lab"
@@ -88,7 +88,7 @@ class K3sProvider:
         return Cluster(self.name, Path(facts["kubeconfig"]), str(facts["server"]), facts, pod_network=True)
 
     def address(self, directory: Path, service: str, cluster_ip: str, port: int) -> str:
-        return way(directory, service, port, NAMESPACES)
+        return way(directory, service, port, PLAIN)
 
     def delete(self, directory: Path) -> None:
         facts = read_facts(directory)
