@@ -54,6 +54,7 @@ JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 
 Query = Mapping[str, str | int | bool | None]
+_JSON = {"Accept": "application/json"}
 _LINE_LIMIT = 8 * 1024 * 1024
 
 
@@ -231,7 +232,7 @@ class KubeClient:
     async def _once(
         self, method: str, path: str, data: bytes | None, query: dict[str, str], sent: dict[str, str]
     ) -> Any:
-        own = await self.headers()
+        own = _JSON | await self.headers()
         try:
             async with self._pool().request(
                 method,
@@ -262,7 +263,7 @@ class KubeClient:
             if found.certificate != self._credentials.certificate:
                 self._tls = self.connection.ssl_context() or True
             self._credentials, bearer = found, found.token
-        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        headers = {"User-Agent": self._user_agent}
         return headers | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
 
     @property
@@ -298,7 +299,7 @@ class KubeClient:
         }
         url = self.connection.server + self.renaming.path(self._path(resource, namespace))
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        headers = await self.headers()
+        headers = _JSON | await self.headers()
         try:
             async with self._pool().get(
                 url, params=_query(query), headers=headers, timeout=timeout, ssl=self._tls
