@@ -11,29 +11,23 @@ import os
 import secrets
 import shutil
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from lab.core import interrupt
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import data_root
-from lab.engine.clients import wait_until
-from lab.engine.lab import Lab, LabRecord, is_available, lab_directory, labs_home, write_record
+from lab.engine.lab import Lab, LabRecord, lab_directory, labs_home, write_record
 from lab.engine.objects import DATABASE_OPS, made_objects
 from lab.engine.parts import OPTIONAL, files_of, part_names, refuse_lacking
 from lab.engine.providers import provider_of
+from lab.engine.readiness import Progress, wait_ready
 from lab.engine.settings import LabSettings
-from lab.errors import ConfigError, DeadlineExceeded, NotReadyError, UsageError
+from lab.errors import ConfigError, LabError, NotReadyError, ProviderError, UsageError
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.process import process_started
 from lab.providers.base import LAB_LABEL, Provider
-
-if TYPE_CHECKING:
-    from lab.engine.kube import Kube
 
 NEEDED_BYTES = 200 * 1024 * 1024
 KEPT = ("db", "logstore", "load")
@@ -48,9 +42,6 @@ EVERY_ADDRESS = "0.0.0.0"
 OWN_IMAGE = "toil-lab"
 SLOWEST = "db"
 """The Deployment that takes longest and that others wait for: it is created first."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many parts are done, and how many there are."""
 
 _ORDER = (
     "Namespace",
@@ -93,9 +84,21 @@ def bring_up(
             return lab
         except BaseException as failure:
             if not retain or isinstance(failure, KeyboardInterrupt):
-                provider.delete(directory)
-                shutil.rmtree(directory, ignore_errors=True)
+                _undo(provider, directory, failure)
             raise
+
+
+def _undo(provider: Provider, directory: Path, failure: BaseException) -> None:
+    """Leave nothing. Where that cannot be, say so and keep the folder, by which `lab down` finds the rest."""
+    try:
+        provider.delete(directory)
+    except LabError as error:
+        why = str(failure) or "interrupted"
+        raise ProviderError(
+            f"{why}\nand what there is of the lab could not be taken away: {error}",
+            hint=f"{error.hint}; then lab down --name {directory.name}".removeprefix("; "),
+        ) from failure
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _check_space(home: Path) -> None:
@@ -149,7 +152,7 @@ def _bring_up(
         kube.create(manifest)
     record = LabRecord(settings, record.created_at, addresses, record.owner)
     write_record(directory, record)
-    _wait_ready(kube, progress, total, provider.ready_seconds)
+    wait_ready(kube, progress, total, provider.ready_seconds)
     lab = Lab(directory, record, cluster, admin_token)
     lab.__dict__["kube"] = kube
     return lab
@@ -229,47 +232,6 @@ def _keep_together(deployments: list[KubeObject]) -> None:
         if namespace_of(deployment) == "lab-system" or name_of(deployment) in KEPT:
             pod = deployment["spec"]["template"]["spec"]
             pod["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [_FIRST]}}
-
-
-def _wait_ready(kube: Kube, progress: Progress, total: int, seconds: float) -> None:
-    """Wait until every Deployment that is to run is available; report each one as it comes."""
-    seen: set[str] = set()
-    waiting: list[KubeObject] = []
-
-    def everything() -> bool:
-        nonlocal waiting
-        found = [d for d in kube.deployments() if d["spec"]["replicas"]]
-        waiting = [d for d in found if not is_available(d)]
-        for part in sorted({_part(d) for d in found} - {_part(d) for d in waiting} - seen):
-            seen.add(part)
-            progress(part, len(seen) + 1, total)
-        return not waiting
-
-    started = time.monotonic()
-    if not wait_until(everything, seconds=seconds, every=0.1):
-        raise DeadlineExceeded(
-            f"not ready after {time.monotonic() - started:.0f} s:"
-            + "".join("\n  - " + _why(kube, deployment) for deployment in waiting),
-            hint="lab up --retain keeps the lab as it is, for a look",
-        )
-
-
-def _part(deployment: KubeObject) -> str:
-    return f"{namespace_of(deployment)}/{name_of(deployment)}"
-
-
-def _why(kube: Kube, deployment: KubeObject) -> str:
-    """A line on a Deployment that is not ready, with what its pod says last."""
-    namespace, name = namespace_of(deployment), name_of(deployment)
-    available = (deployment.get("status") or {}).get("availableReplicas", 0)
-    line = f"{namespace}/{name}: {available} of {deployment['spec']['replicas']} available"
-    for pod in kube.pods(namespace, name):
-        statuses = pod["status"].get("containerStatuses") or ()
-        waiting = [s["state"]["waiting"].get("reason", "") for s in statuses if s["state"].get("waiting")]
-        text = kube.pod_log(namespace, name_of(pod), tail_lines=1) if not waiting else ""
-        state = ", ".join(waiting) or pod["status"].get("phase", "")
-        return f"{line}; pod {name_of(pod)}: {state} {text.strip()}".rstrip()
-    return line
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from lab.core.namespaces import NO_PREFIX, Namespaces
 from lab.engine.renaming import renamed
-from lab.errors import LabError, NotReadyError
+from lab.errors import LabError, NotReadyError, ProviderError
 from lab.kube.kubeconfig import Connection, load_kubeconfig
 from lab.kube.objects import KubeObject, name_of, namespace_of
 
@@ -33,9 +34,7 @@ def _lab_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (ApiException, DynamicApiError) as error:
-        raise LabError(
-            f"{doing}: the API server answered {error.status} {error.reason}: {error.body}"
-        ) from error
+        raise _refusal(doing, error) from error
     except ResourceNotFoundError as error:
         raise LabError(f"{doing}: {error}") from error
     except (HTTPError, OSError) as error:
@@ -45,6 +44,19 @@ def _lab_errors(doing: str) -> Iterator[None]:
             f"{doing}: the API server does not answer ({type(error).__name__})",
             hint="lab status shows what runs; lab up brings a lab back",
         ) from error
+
+
+def _refusal(doing: str, error: Any) -> LabError:
+    if error.status == 401:  # no NotReadyError: it does not pass by waiting
+        return ProviderError(
+            f"{doing}: the API server does not accept the kubeconfig's credentials any more",
+            hint="they may have expired: get new ones the way you got these",
+        )
+    try:
+        said = str(json.loads(error.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        said = str(error.body)
+    return LabError(f"{doing}: the API server answered {error.status} {error.reason}: {said}")
 
 
 def api_client(kubeconfig: Path) -> Any:

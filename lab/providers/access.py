@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.kube.client import KubeClient
+from lab.kube.status import StatusError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,33 @@ async def missing_rights(kube: KubeClient, rights: Iterable[Right]) -> list[Righ
     asked = list(rights)
     answers = await asyncio.gather(*(_allowed(kube, right) for right in asked))
     return [right for right, allowed in zip(asked, answers, strict=True) if not allowed]
+
+
+NEEDED = (
+    *(("apps/v1", kind) for kind in ("deployments", "replicasets", "statefulsets")),
+    ("batch/v1", "cronjobs"),
+    ("policy/v1", "poddisruptionbudgets"),
+    ("discovery.k8s.io/v1", "endpointslices"),
+    ("rbac.authorization.k8s.io/v1", "clusterroles"),
+    ("admissionregistration.k8s.io/v1", "validatingadmissionpolicies"),
+)
+"""What the lab needs that an API server may have switched off, or be too old for."""
+
+
+async def missing_apis(kube: KubeClient) -> list[str]:
+    """Those of NEEDED that the cluster does not serve, by its discovery."""
+    versions = list(dict.fromkeys(version for version, _ in NEEDED))
+    served = dict(zip(versions, await asyncio.gather(*(_served(kube, v) for v in versions)), strict=True))
+    return [f"{plural} of {version}" for version, plural in NEEDED if plural not in served[version]]
+
+
+async def _served(kube: KubeClient, version: str) -> set[str]:
+    try:
+        return {found["name"] for found in (await kube.request("GET", f"/apis/{version}"))["resources"]}
+    except StatusError as error:
+        if error.code == 404:
+            return set()
+        raise
 
 
 async def _allowed(kube: KubeClient, right: Right) -> bool:

@@ -11,7 +11,8 @@ from lab.errors import ProviderError, UsageError
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
 from lab.kube.objects import KubeObject, name_of
-from lab.providers.access import Right, missing_rights
+from lab.providers.access import Right, missing_apis, missing_rights
+from lab.providers.asking import ANSWER_SECONDS
 from lab.providers.base import LAB_LABEL
 
 CLUSTER_KINDS = (
@@ -33,12 +34,21 @@ GONE_SECONDS = 120.0
 
 async def look(kubeconfig: Path, namespaces: Namespaces) -> str:
     """The version of the cluster. Raises, before anything is made, when the lab cannot be a guest here."""
-    async with KubeClient(load_kubeconfig(kubeconfig), timeout=15.0) as kube:
+    async with KubeClient(load_kubeconfig(kubeconfig), timeout=ANSWER_SECONDS) as kube:
         version = await kube.request("GET", "/version")
         minor = int("".join(c for c in str(version["minor"]) if c.isdigit()) or 0)
         if (str(version["major"]), minor) < ("1", OLDEST_MINOR):
             runs = f"{version['major']}.{version['minor']}"
-            raise ProviderError(f"the cluster runs Kubernetes {runs}, and the lab needs 1.{OLDEST_MINOR}")
+            raise ProviderError(
+                f"the cluster runs Kubernetes {runs}, and the lab needs 1.{OLDEST_MINOR}",
+                hint="take a newer cluster, or the provider local, which needs none",
+            )
+        if absent := await missing_apis(kube):
+            listed = "".join(f"\n  - {api}" for api in absent)
+            raise ProviderError(
+                f"the cluster does not serve what the lab needs:{listed}",
+                hint="they are on by default: ask an administrator about --runtime-config of its API server",
+            )
         inside = (Right("*", "*", "*", namespace) for namespace in namespaces.all)
         missing = await missing_rights(kube, (*CLUSTER_RIGHTS, *inside))
         if missing:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
-
-import aiohttp
+from typing import Any
 
 from lab.core.namespaces import PLAIN, Namespaces, prefix_for
-from lab.errors import NotReadyError, ProviderError, UsageError
+from lab.errors import LabError, UsageError
 from lab.kube.kubeconfig import load_kubeconfig, write_connection
-from lab.kube.status import StatusError
+from lab.providers.asking import ask
 from lab.providers.base import Capabilities, Cluster
 from lab.providers.contexts import Context, read_context, refuse_production
 from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.guest import belongings, look, remove
 from lab.providers.way import close_way, forget_way, way
 
-T = TypeVar("T")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
@@ -63,7 +58,7 @@ class KubeconfigProvider:
         kubeconfig = home / "admin.kubeconfig"
         write_connection(kubeconfig, load_kubeconfig(given, context.name))
         namespaces = Namespaces(prefix_for(directory.name))
-        version = _ask(context, look(kubeconfig, namespaces))
+        version = ask(context, look(kubeconfig, namespaces))
         facts: dict[str, str | int | float] = {
             "kubeconfig": str(kubeconfig),
             "server": context.server,
@@ -78,6 +73,7 @@ class KubeconfigProvider:
         facts = read_facts(directory)
         if facts is None:
             return None
+        self._follow(directory, facts)
         server, namespaces = str(facts["server"]), _namespaces(facts)
         return Cluster(self.name, Path(facts["kubeconfig"]), server, facts, namespaces=namespaces)
 
@@ -87,8 +83,9 @@ class KubeconfigProvider:
     def delete(self, directory: Path) -> None:
         facts = read_facts(directory)
         if facts is not None:
+            self._follow(directory, facts)
             close_way(directory)
-            _ask(_context_of(facts), remove(Path(facts["kubeconfig"]), directory.name))
+            ask(_context_of(facts), remove(Path(facts["kubeconfig"]), directory.name))
         shutil.rmtree(directory / "cluster", ignore_errors=True)
         facts_file(directory).unlink(missing_ok=True)
         forget_way(directory)
@@ -97,10 +94,22 @@ class KubeconfigProvider:
         facts = read_facts(directory)
         if facts is None:
             return []
-        return _ask(_context_of(facts), belongings(Path(facts["kubeconfig"]), directory.name))
+        return ask(_context_of(facts), belongings(Path(facts["kubeconfig"]), directory.name))
 
     def log_tail(self, directory: Path, lines: int = 20) -> str:
         return ""
+
+    def _follow(self, directory: Path, facts: dict[str, Any]) -> None:
+        """Take over new credentials of the kubeconfig that was given: the lab's own may have expired."""
+        own = Path(facts["kubeconfig"])
+        try:
+            before = load_kubeconfig(own)
+            now = load_kubeconfig(self._given, str(facts["context"])) if self._given else before
+        except LabError:  # what was given is gone: the lab's own counts
+            return
+        if now != before and now.server == before.server:
+            close_way(directory)  # it knows the former ones
+            write_connection(own, now)
 
     def _chosen(self) -> tuple[str, Context]:
         if not self._given:
@@ -115,24 +124,6 @@ class KubeconfigProvider:
 
 def _context_of(facts: dict[str, Any]) -> Context:
     return Context(str(facts["context"]), "", str(facts["server"]))
-
-
-def _ask(context: Context, doing: Coroutine[Any, Any, T]) -> T:
-    """Do it with the cluster, and say what is wrong in the lab's words."""
-    try:
-        return asyncio.run(doing)
-    except StatusError as error:
-        if error.code == 401:
-            raise NotReadyError(
-                f"the cluster of context {context.name!r} does not accept the kubeconfig's credentials",
-                hint="they may have expired: get new ones the way you got these",
-            ) from error
-        raise ProviderError(f"the cluster of context {context.name!r} answered: {error}") from error
-    except (OSError, aiohttp.ClientError) as error:
-        raise NotReadyError(
-            f"the cluster of context {context.name!r} does not answer at {context.server}: {error}",
-            hint="kubectl --context ... version shows whether it can be reached from here",
-        ) from error
 
 
 def _namespaces(facts: dict[str, Any]) -> Namespaces:
