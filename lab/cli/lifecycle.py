@@ -60,7 +60,8 @@ def up(
         typer.Option(
             "--with",
             help="Optional parts, separated by commas: logstore, an S3 store; database-ops, guarded "
-            "operations of the database; grafana, where any image runs.",
+            "operations of the database; grafana, where any image runs; alertmanager, between Prometheus and "
+            "the pager.",
         ),
     ] = "",
     workers: Annotated[

@@ -14,6 +14,7 @@ from lab.engine.settings import LabSettings
 from lab.kube.kubeconfig import kubeconfig_dict
 from lab.kube.objects import KubeObject
 from lab.kube.pki import new_authority
+from lab.slo.alertmanager import alertmanager_config
 from lab.slo.prometheus import prometheus_config
 from lab.slo.rules import rule_files
 
@@ -21,6 +22,7 @@ ACTOR = "automation"
 DATABASE_USER = "shop"
 DATABASE_OPS = "database-ops"
 """The optional part that is no Deployment: the gateway serves guarded operations of the database."""
+ALERTMANAGER = "alertmanager"
 
 
 def made_objects(
@@ -62,7 +64,9 @@ def made_objects(
     }
     control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
     monitoring = {
-        "prometheus.yml": prometheus_config(settings.scale, addresses=addresses),
+        "prometheus.yml": prometheus_config(
+            settings.scale, addresses=addresses, alertmanager=ALERTMANAGER in settings.parts
+        ),
         **rule_files(settings.scale),
     }
     return [
@@ -80,6 +84,7 @@ def made_objects(
         _secret("lab-system", "gateway-clients", {ACTOR: client_token}),
         *(_store_secrets(gateway_ip, client_token) if "logstore" in settings.parts else ()),
         *(_operations_secrets(addresses["shop/db"]) if DATABASE_OPS in settings.parts else ()),
+        *(_alertmanager_files(addresses) if ALERTMANAGER in settings.parts else ()),
         *(_grafana_files() if "grafana" in settings.parts else ()),
         _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
     ]
@@ -113,6 +118,11 @@ def _operations_secrets(database_ip: str) -> list[KubeObject]:
         _secret("lab-system", "database-ops", {"password": password}),
         _secret("automation", "automation-database", outer),
     ]
+
+
+def _alertmanager_files(addresses: dict[str, str]) -> list[KubeObject]:
+    text = alertmanager_config(addresses=addresses)
+    return [_config_map("lab-system", "alertmanager-config", {"alertmanager.yml": text})]
 
 
 def _grafana_files() -> list[KubeObject]:

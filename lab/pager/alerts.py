@@ -28,13 +28,17 @@ _SEPARATOR = b"\xff"
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert of a push. starts_at, ends_at: None when the sender left it out."""
+    """One alert of a push. starts_at, ends_at: None when the sender left it out.
+
+    until_told: it fires until the sender says otherwise, and not only as long as it is renewed.
+    """
 
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     generator_url: str = ""
+    until_told: bool = False
 
     @property
     def name(self) -> str:

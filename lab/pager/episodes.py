@@ -5,7 +5,8 @@
   a new one.
 - A push with another startsAt while the lease runs belongs to the same episode, as in Alertmanager: a
   restarted Prometheus does not page a second time.
-- It resolves when a push says so, when the lease ends, or by hand. One that was resolved by hand while its
+- It resolves when a push says so, when the lease ends, or by hand. An Alertmanager's notification gives no
+  lease: what it says holds until it says otherwise. One that was resolved by hand while its
   alert goes on firing is reopened after `REOPEN_LAB_MINUTES`: closing a page repairs nothing.
 - An alert that a silence matches opens no incident; when the silence ends and it still fires, the next push
   does.
@@ -47,7 +48,7 @@ class Silenced:
 
     alert: Alert
     starts_at: datetime
-    ends_at: datetime
+    ends_at: datetime | None
     by: tuple[str, ...]
 
 
@@ -67,7 +68,9 @@ class Episodes:
 
     def remember(self) -> None:
         """After a start: open incidents get a fresh lease, as the silence was the pager's own."""
-        for identity in self._store.state.open.values():
+        state = self._store.state
+        leased = (identity for identity in state.open.values() if state.incidents[identity].ends_at)
+        for identity in leased:
             self._ends[identity] = self._store.clock.now() + self._resolve_timeout * 4
 
     def receive(self, alerts: Iterable[Alert], *, made_up_by: str = "") -> None:
@@ -85,8 +88,8 @@ class Episodes:
         state = self._store.state
         print_ = fingerprint(alert.labels)
         current = state.incidents.get(state.open.get(print_, ""))
-        ends_at = alert.ends_at or now + self._resolve_timeout
-        if ends_at <= now:
+        ends_at = alert.ends_at or (None if alert.until_told else now + self._resolve_timeout)
+        if ends_at is not None and ends_at <= now:
             self._forget_silenced(print_)
             if current and not _is_older_episode(alert, current):
                 self._resolve(current, text="the alert ended", ends_at=ends_at)
@@ -99,7 +102,7 @@ class Episodes:
             self._fire(print_, alert, ends_at, now, made_up_by)
 
     def _keep_quiet(
-        self, print_: str, alert: Alert, ends_at: datetime, now: datetime, silences: list[str]
+        self, print_: str, alert: Alert, ends_at: datetime | None, now: datetime, silences: list[str]
     ) -> None:
         if print_ not in self.silenced:
             summary = alert.annotations.get("summary") or alert.name
@@ -113,14 +116,22 @@ class Episodes:
         if self.silenced.pop(print_, None) is not None:
             self._store.meters.silenced.set(len(self.silenced))
 
-    def _renew(self, incident: Incident, alert: Alert, ends_at: datetime) -> None:
+    def _lease(self, identity: str, ends_at: datetime | None) -> None:
+        if ends_at is None:
+            self._ends.pop(identity, None)
+        else:
+            self._ends[identity] = ends_at
+
+    def _renew(self, incident: Incident, alert: Alert, ends_at: datetime | None) -> None:
         """A longer lease and fresher annotations. Neither is worth a line in the journal."""
-        self._ends[incident.id] = ends_at
+        self._lease(incident.id, ends_at)
         self._store.state.incidents[incident.id] = replace(
             incident, ends_at=ends_at, annotations=dict(alert.annotations) or incident.annotations
         )
 
-    def _fire(self, print_: str, alert: Alert, ends_at: datetime, now: datetime, made_up_by: str) -> None:
+    def _fire(
+        self, print_: str, alert: Alert, ends_at: datetime | None, now: datetime, made_up_by: str
+    ) -> None:
         state = self._store.state
         starts_at = min(alert.starts_at or now, now)
         identity = incident_id(print_, starts_at)
@@ -137,7 +148,7 @@ class Episodes:
             line = self._opening_line(again)
         pages = again.severity not in QUIET_SEVERITIES
         again = replace(again, ladder=self._ladder.first(now) if pages else None)
-        self._ends[identity] = ends_at
+        self._lease(identity, ends_at)
         mark = [invented_record(identity, made_up_by)] if made_up_by else []
         self._store.commit([incident_record(again, alert.generator_url), line, *mark])
         if pages:
@@ -174,7 +185,7 @@ class Episodes:
                 text = "no push has renewed the alert"
                 self._resolve(state.incidents[identity], text=text, ends_at=ends_at)
         for print_, silenced in list(self.silenced.items()):
-            if silenced.ends_at <= now:
+            if silenced.ends_at is not None and silenced.ends_at <= now:
                 self._forget_silenced(print_)
         for identity in self._ends.keys() - set(state.open.values()):
             del self._ends[identity]
@@ -198,7 +209,12 @@ def incident_id(print_: str, starts_at: datetime) -> str:
 
 
 def _new_incident(
-    identity: str, print_: str, alert: Alert, starts_at: datetime, ends_at: datetime, now: datetime
+    identity: str,
+    print_: str,
+    alert: Alert,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    now: datetime,
 ) -> Incident:
     return Incident(
         id=identity,
@@ -214,7 +230,7 @@ def _new_incident(
     )
 
 
-def _triggered(resolved: Incident, ends_at: datetime) -> Incident:
+def _triggered(resolved: Incident, ends_at: datetime | None) -> Incident:
     """A resolved incident, open again; who had acknowledged it has to do so again."""
     return replace(
         resolved,

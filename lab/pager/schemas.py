@@ -165,6 +165,23 @@ COMPONENTS: dict[str, Schema] = {
         },
         "required": ["labels"],
     },
+    "Notification": {
+        "type": "object",
+        "properties": {
+            "version": one_of("4"),
+            "status": one_of("firing", "resolved"),
+            "truncatedAlerts": {"type": "integer", "minimum": 0},
+            "alerts": listed(
+                {
+                    "allOf": [
+                        named("PostedAlert"),
+                        {"properties": {"status": one_of("firing", "resolved")}, "required": ["status"]},
+                    ]
+                }
+            ),
+        },
+        "required": ["version", "alerts"],
+    },
     "Alert": whole(
         labels=LABELS,
         annotations=LABELS,

@@ -18,14 +18,19 @@ from lab.slo.windows import SCRAPE_SECONDS, prometheus_duration
 
 RULES_FILE = "rules.yml"
 PAGER = "lab-system/pager"
+ALERTMANAGER = "lab-system/alertmanager"
 PROMETHEUS = "lab-system/prometheus"
 DISCOVERY_PORT = 9091
 SCRAPE_PROXY_PORT = 9092
 Json = dict[str, Any]
 
 
-def prometheus_config(scale: TimeScale, *, addresses: Mapping[str, str] | None = None) -> str:
+def prometheus_config(
+    scale: TimeScale, *, addresses: Mapping[str, str] | None = None, alertmanager: bool = False
+) -> str:
     """The text of prometheus.yml.
+
+    alertmanager: alerts go to an Alertmanager, and from there to the pager.
 
     addresses: `namespace/service` to the address to use for it, needed where there is no cluster DNS; a
     service that is not in it is reached by its name. The intervals are real time, whatever the scale: a
@@ -33,14 +38,15 @@ def prometheus_config(scale: TimeScale, *, addresses: Mapping[str, str] | None =
     """
     del scale
     interval = prometheus_duration(SCRAPE_SECONDS)
-    pager = f"{_host(PAGER, addresses)}:8080"
-    beside = f"http://{_host(PROMETHEUS, addresses)}"
+    service, port = (ALERTMANAGER, 9093) if alertmanager else (PAGER, 8080)
+    receiver = f"{host_of(service, addresses)}:{port}"
+    beside = f"http://{host_of(PROMETHEUS, addresses)}"
     config: Json = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "rule_files": [RULES_FILE],
         "alerting": {
             "alertmanagers": [
-                {"api_version": "v2", "timeout": "2s", "static_configs": [{"targets": [pager]}]}
+                {"api_version": "v2", "timeout": "2s", "static_configs": [{"targets": [receiver]}]}
             ]
         },
         "scrape_configs": [
@@ -57,7 +63,8 @@ def prometheus_config(scale: TimeScale, *, addresses: Mapping[str, str] | None =
     return yaml.safe_dump(config, sort_keys=False, width=110)
 
 
-def _host(service: str, addresses: Mapping[str, str] | None) -> str:
+def host_of(service: str, addresses: Mapping[str, str] | None) -> str:
+    """Where a Service (`namespace/name`) is reached from a pod: its address, or its name."""
     namespace, _, name = service.partition("/")
     return (addresses or {}).get(service) or f"{name}.{namespace}.svc"
 

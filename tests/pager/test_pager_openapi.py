@@ -65,6 +65,7 @@ async def _use_everything(pager: PagerAt) -> None:
         await pager.call("GET", path)
     await _alertmanager(pager)
     await pager.call("POST", "/api/v2/alerts", [alert(partition="4")])
+    await pager.call("POST", "/api/v1/alertmanager", {"version": "4", "alerts": []})
     incident = (await pager.incidents("open"))[-1]["id"]
     await _incidents(pager, incident)
     await _approvals(pager)

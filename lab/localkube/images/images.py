@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab.core.places import data_root
 from lab.errors import ConfigError
+from lab.localkube.images.alertmanager import AlertmanagerRunner
 from lab.localkube.images.launch import ContainerInput, Launch, Runner, UnknownImage
 from lab.localkube.images.launcher import Launcher
 from lab.localkube.images.postgres import PostgresRunner
@@ -48,6 +49,7 @@ class Images:
             "host": HostRunner(),
             "postgres": PostgresRunner(),
             "prometheus": PrometheusRunner(),
+            "alertmanager": AlertmanagerRunner(),
         }
         self.launcher = Launcher(self._table.preload)
 

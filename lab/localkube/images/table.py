@@ -13,7 +13,7 @@ import yaml
 from lab.errors import ConfigError
 from lab.localkube.images.launch import UnknownImage
 
-RUNNERS = ("python", "host", "postgres", "prometheus")
+RUNNERS = ("python", "host", "postgres", "prometheus", "alertmanager")
 _KEYS = ("match", "runner", "entrypoint", "cmd", "env")
 
 

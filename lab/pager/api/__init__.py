@@ -7,6 +7,7 @@ from lab.pager.api.approvals import ApprovalsApi
 from lab.pager.api.channel import ChannelApi
 from lab.pager.api.dead_letters import DeadLettersApi
 from lab.pager.api.incidents import IncidentsApi
+from lab.pager.api.notifications import NotificationsApi
 from lab.pager.api.oncall import OnCallApi
 from lab.pager.api.silences import SilencesApi
 from lab.pager.book import Book
@@ -17,6 +18,7 @@ def operations(book: Book) -> list[Operation]:
     """Everything that the pager serves by itself."""
     parts = (
         AlertmanagerApi(book),
+        NotificationsApi(book),
         SilencesApi(book),
         IncidentsApi(book),
         OnCallApi(book),

@@ -136,7 +136,7 @@ class AlertmanagerApi:
             alert.labels,
             alert.annotations,
             silenced.starts_at,
-            silenced.ends_at,
+            silenced.ends_at or self._book.store.clock.now(),
             alert.generator_url,
             print_,
         )
