@@ -48,14 +48,23 @@ class Envelope(_Strict):
 class Expected(_Strict):
     """What an answer has to be. The body is matched by `matching`: maps as subsets, the rest as equal.
 
-    code: by default 201 after POST, else 200. error: a whole Status failure, details exactly.
+    code: by default 201 after POST, else 200; a list where it is an option of the server. error: a whole Status failure, details exactly.
     """
 
-    code: int | None = None
+    code: int | list[int] | None = None
     answer: Any = None
     error: dict[str, Any] | None = None
     text: Any = None
     header: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def wanted_codes(self) -> list[int]:
+        """The status that the answer must have, or one of them; empty when any will do."""
+        if self.error is not None:
+            return [int(self.error["code"])]
+        if self.code is None:
+            return []
+        return self.code if isinstance(self.code, list) else [self.code]
 
 
 class Step(Expected):
@@ -106,11 +115,9 @@ class Step(Expected):
         return self.request.split()[1] if self.request else self.watch
 
     @property
-    def wanted_code(self) -> int:
-        """The status that the answer must have."""
-        if self.error is not None:
-            return int(self.error["code"])
-        return self.code or (201 if self.method == "POST" else 200)
+    def wanted_codes(self) -> list[int]:
+        """The status that the answer must have, or one of them."""
+        return super().wanted_codes or [201 if self.method == "POST" else 200]
 
 
 class Deviation(_Strict):

@@ -248,12 +248,10 @@ class CaseRun:
                     raise StepError(step, [f"one event too many: {json.dumps(event)[:600]}"])
 
     def _problems(self, expected: Expected, answer: Answer) -> list[str]:
-        error, code = expected.error, expected.code
-        if isinstance(expected, Step):
-            code = expected.wanted_code
-        elif error is not None:
-            code = int(error["code"])
-        problems = [] if code in (None, answer.code) else [f"expected code {code}, seen {answer.code}"]
+        error, codes = expected.error, expected.wanted_codes
+        problems = []
+        if codes and answer.code not in codes:
+            problems.append(f"expected code {' or '.join(map(str, codes))}, seen {answer.code}")
         if error is not None:
             status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", **error}
             if "details" in status:

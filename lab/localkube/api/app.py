@@ -93,7 +93,7 @@ class Api:
             return _failure(internal_error(f"Internal error occurred: {type(error).__name__}: {error}"))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        user = self._authenticator.authenticate(request.headers.get("Authorization", ""))
+        user = self._authenticator.authenticate(request.headers.get("Authorization", ""), request.path)
         user = impersonate(user, request.headers, self._authorizer)
         info = parse_request(request.method, request.path, request.query)
         self._authorizer.check(user, _attributes(request, info))

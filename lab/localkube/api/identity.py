@@ -25,6 +25,9 @@ ANONYMOUS = "system:anonymous"
 SERVICE_ACCOUNT = "system:serviceaccount:"
 ISSUER = "https://kubernetes.default.svc"
 DEFAULT_SECONDS = 3600
+_PUBLIC = frozenset(("/healthz", "/livez", "/readyz", "/version", "/version/"))
+"""What is answered without credentials: all that upstream shows to nobody."""
+
 _PODS = builtin("pods")
 _SERVICE_ACCOUNTS = builtin("serviceaccounts")
 
@@ -129,9 +132,13 @@ class Authenticator:
         self._tokens = tokens
         self._admin = admin_token.encode()
 
-    def authenticate(self, authorization: str) -> User:
-        """The user of an Authorization header; nobody when it is empty. Raises StatusError 401."""
-        if not authorization:
+    def authenticate(self, authorization: str, path: str) -> User:
+        """The user of an Authorization header. Raises StatusError 401.
+
+        Without one it is nobody, who may come for a few paths alone, as with upstream's
+        `anonymous: {enabled: true, conditions: [{path: /healthz}, ...]}`.
+        """
+        if not authorization and path in _PUBLIC:
             return NOBODY
         scheme, _, token = authorization.partition(" ")
         user = self.user_of(token.strip()) if scheme.lower() == "bearer" else None
