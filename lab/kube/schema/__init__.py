@@ -1,7 +1,7 @@
 """The schemas of Kubernetes 1.32's types, in OpenAPI v3 form.
 
-The table is data derived from the Kubernetes API definitions (Apache-2.0, The Kubernetes Authors); see
-`NOTICE` beside this file and `generate.py` for how it is made. References read
+The tables are data derived from the Kubernetes API definitions (Apache-2.0, The Kubernetes Authors); see
+`NOTICE` beside this file, `generate.py` and `generate_zeros.py` for how they are made. References read
 `#/components/schemas/<definition name>`, always inside `allOf` so that a property can carry a description,
 a merge key and a patch strategy of its own. The table is read on first use (about 15 ms) and shared: do
 not write to it.
@@ -13,6 +13,7 @@ import functools
 import json
 import lzma
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, TypeAlias
 
@@ -24,6 +25,7 @@ Schema: TypeAlias = dict[str, Any]
 REFERENCE = "#/components/schemas/"
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 TABLE = "definitions.json.xz"
+TABLE_OF_ZEROS = "zeros.json.xz"
 
 
 @functools.cache
@@ -32,6 +34,26 @@ def definitions() -> Mapping[str, Schema]:
     packed = files(__package__).joinpath(TABLE).read_bytes()
     table: dict[str, Schema] = json.loads(lzma.decompress(packed))
     return table | metrics_definitions()
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros:
+    """How Go's JSON shows the empty fields of a type.
+
+    dropped: left out when empty. filled: there in every object, with what stands for nothing; an empty map
+    stands for a structure, whose own filled fields are in it.
+    """
+
+    dropped: frozenset[str]
+    filled: Mapping[str, Any]
+
+
+@functools.cache
+def zeros() -> Mapping[str, Zeros]:
+    """By definition, for the types whose Go source is known."""
+    packed = files(__package__).joinpath(TABLE_OF_ZEROS).read_bytes()
+    table = json.loads(lzma.decompress(packed))
+    return {name: Zeros(frozenset(dropped), filled) for name, (dropped, filled) in table.items()}
 
 
 @functools.cache

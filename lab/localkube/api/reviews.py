@@ -62,13 +62,15 @@ class Reviews:
         """serviceaccounts/token: a new token. Raises StatusError 404, 409 and 422."""
         account = self._registry.get(_SERVICE_ACCOUNTS, namespace, name)
         spec = dict(obj.get("spec") or {})
-        seconds = spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
+        seconds = spec.get("expirationSeconds")
+        if seconds is None:
+            seconds = spec["expirationSeconds"] = DEFAULT_SECONDS
         if not isinstance(seconds, int) or not _SHORTEST <= seconds <= _LONGEST:
             why = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
             cause = ("spec.expirationSeconds", "FieldValueInvalid", why)
             raise invalid("TokenRequest", "authentication.k8s.io", name, [cause])
         pod = self._bound_pod(namespace, name, spec.get("boundObjectRef"))
-        audiences = spec.setdefault("audiences", [ISSUER]) or [ISSUER]
+        audiences = spec["audiences"] = spec.get("audiences") or [ISSUER]
         token, expires = self._tokens.issue(namespace, account, audiences=audiences, seconds=seconds, pod=pod)
         return {
             "kind": "TokenRequest",

@@ -1,5 +1,8 @@
 """Reading an object as Kubernetes' typed decoder would: unknown fields dropped, nulls dropped, types checked.
 
+What Go's JSON leaves out when it is empty is left out, and what it always writes is there (`schema.zeros`),
+unless the object is to be kept as it was sent.
+
 Source: k8s.io/apimachinery/pkg/runtime/serializer/json and sigs.k8s.io/json (the messages).
 """
 
@@ -14,7 +17,7 @@ from typing import Any
 import orjson
 
 from lab.kube.objects import KubeObject
-from lab.kube.schema import Schema, definition_name, definitions, reference, resolve
+from lab.kube.schema import Schema, definition_name, definitions, reference, resolve, zeros
 from lab.kube.status import StatusError, bad_request
 
 Reader = Callable[[Any, str, list[str]], Any]
@@ -89,9 +92,12 @@ def _duplicates(body: bytes) -> list[str]:
     return found
 
 
-def conform(obj: KubeObject, group: str, version: str, kind: str) -> tuple[KubeObject, list[str]]:
+def conform(
+    obj: KubeObject, group: str, version: str, kind: str, *, as_sent: bool = False
+) -> tuple[KubeObject, list[str]]:
     """A fresh copy of an object as its type holds it, and the `unknown field "a.b"` complaints.
 
+    as_sent: neither drop nor fill in what is empty, as in an apply, where it matters who said what.
     Raises StatusError 400 when a field has the wrong type. A kind without a schema is copied as it is.
     """
     name = definition_name(group, version, kind)
@@ -99,7 +105,7 @@ def conform(obj: KubeObject, group: str, version: str, kind: str) -> tuple[KubeO
         return thaw(obj), []
     unknown: list[str] = []
     try:
-        value: KubeObject = _reader_of(name)(obj, "", unknown)
+        value: KubeObject = _reader_of(name, as_sent)(obj, "", unknown)
     except RecursionError:
         raise bad_request("the object is nested too deeply") from None
     except _TypeMismatch as error:
@@ -115,7 +121,7 @@ def conform_as(
     Raises StatusError 400 when a field has the wrong type.
     """
     try:
-        result: KubeObject = _reader_of(definition)(value, path, unknown)
+        result: KubeObject = _reader_of(definition, False)(value, path, unknown)
     except _TypeMismatch as error:
         raise DecodingError(kind, version, str(error)) from error
     return result
@@ -130,26 +136,32 @@ def strict_error(kind: str, version: str, complaints: list[str]) -> StatusError:
 
 
 @functools.cache
-def _reader_of(name: str) -> Reader:
+def blank(group: str, version: str, kind: str) -> KubeObject:
+    """What an object of a kind has without anybody saying anything. Do not write to it."""
+    return conform({}, group, version, kind)[0]
+
+
+@functools.cache
+def _reader_of(name: str, as_sent: bool) -> Reader:
     """The reader of a definition; built on first use, so that recursive types work."""
     schema = definitions()[name]
     if name in _SCHEMA_OR_ELSE:
-        return _read_schema_or_else
+        return functools.partial(_read_schema_or_else, as_sent)
     if "oneOf" in schema:
         wanted = (str, int) if schema.get("format") == "int-or-string" else (str, int, float)
         return functools.partial(_read_union, wanted)
     if "properties" not in schema:
-        return _reader(schema) if schema.get("type") != "object" else _read_any
-    return _struct(schema, name)
+        return _reader(schema, as_sent) if schema.get("type") != "object" else _read_any
+    return _struct(schema, name, as_sent)
 
 
 def _read_any(value: Any, path: str, unknown: list[str]) -> Any:
     return orjson.loads(orjson.dumps(value))
 
 
-def _read_schema_or_else(value: Any, path: str, unknown: list[str]) -> Any:
+def _read_schema_or_else(as_sent: bool, value: Any, path: str, unknown: list[str]) -> Any:
     if isinstance(value, dict):
-        return _reader_of(_SCHEMA)(value, path, unknown)
+        return _reader_of(_SCHEMA, as_sent)(value, path, unknown)
     return _read_any(value, path, unknown)
 
 
@@ -161,11 +173,13 @@ def _read_union(wanted: tuple[type, ...], value: Any, path: str, unknown: list[s
     return value
 
 
-def _struct(schema: Schema, name: str) -> Reader:
+def _struct(schema: Schema, name: str, as_sent: bool) -> Reader:
     properties: dict[str, Schema] = schema["properties"]
     readers: dict[str, Reader] = {}
     go_type = _go_name(name)
-    omitted = _omitted_when_empty(schema)
+    known = zeros().get(name)
+    dropped = _omitted_when_empty(schema) if as_sent or known is None else known.dropped
+    filled = {} if as_sent or known is None else known.filled
 
     def read(value: Any, path: str, unknown: list[str]) -> Any:
         if not isinstance(value, dict):
@@ -178,12 +192,18 @@ def _struct(schema: Schema, name: str) -> Reader:
                     if key not in properties:
                         unknown.append(f'unknown field "{path}.{key}"' if path else f'unknown field "{key}"')
                         continue
-                    reader = readers[key] = _reader(properties[key])
-                if member is not None and not (key in omitted and member in ({}, [])):
-                    result[key] = reader(member, f"{path}.{key}" if path else key, unknown)
+                    reader = readers[key] = _reader(properties[key], as_sent)
+                if member is None:
+                    continue
+                held = reader(member, f"{path}.{key}" if path else key, unknown)
+                if held or key not in dropped:
+                    result[key] = held
         except _TypeMismatch as error:
             error.owner = error.owner or go_type.rpartition(".")[2]
             raise
+        for key, zero in filled.items():
+            if key not in result:
+                result[key] = _reader(properties[key], False)({}, "", []) if zero == {} else zero
         return result
 
     return read
@@ -201,18 +221,18 @@ def _omitted_when_empty(schema: Schema) -> frozenset[str]:
     )
 
 
-def _reader(schema: Schema) -> Reader:
+def _reader(schema: Schema, as_sent: bool) -> Reader:
     name = reference(schema)
     if name:
-        return _reader_of(name)
+        return _reader_of(name, as_sent)
     kind = schema.get("type")
     if kind == "array":
-        return _array(_reader(schema.get("items", {})), _go_type(schema))
+        return _array(_reader(schema.get("items", {}), as_sent), _go_type(schema))
     if kind == "object":
         extra = schema.get("additionalProperties")
         if not isinstance(extra, dict):
             return _read_any
-        return _map(_reader(extra), _go_type(schema), _zero(extra), keyed=bool(reference(extra)))
+        return _map(_reader(extra, as_sent), _go_type(schema), _zero(extra), keyed=bool(reference(extra)))
     if kind is None:
         return _read_any
     return functools.partial(_read_scalar, kind, _go_type(schema))

@@ -6,12 +6,11 @@ list, `v:"x"` for a member of a set. Source: sigs.k8s.io/structured-merge-diff/t
 
 from __future__ import annotations
 
-import functools
 from typing import Any, TypeAlias
 
 import orjson
 
-from lab.kube.schema import Schema, definitions, reference, resolve
+from lab.kube.schema import Schema, resolve
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -20,36 +19,6 @@ _OPEN = "x-kubernetes-preserve-unknown-fields"
 _ANYTHING: Schema = {_OPEN: True}
 """The schema of what a schema leaves open: maps are looked into, lists are not."""
 
-_STRUCTURES = frozenset(
-    (
-        *(
-            "backend",
-            "current",
-            "describedObject",
-            "involvedObject",
-            "jobTemplate",
-            "lastState",
-            "loadBalancer",
-        ),
-        *(
-            "metadata",
-            "metric",
-            "podAffinityTerm",
-            "podSelector",
-            "port",
-            "preference",
-            "resources",
-            "roleRef",
-        ),
-        *("scaleTargetRef", "source", "spec", "state", "status", "strategy", "target", "template"),
-        "updateStrategy",
-    )
-)
-"""Fields of built-in kinds that are structures and no pointers to them: an object has them, given or not."""
-
-_WITHOUT_RESOURCES = frozenset(("containers", "containerID", "containerStatuses"))
-"""Fields of the types where `resources` is a pointer after all."""
-_NONE: frozenset[str] = frozenset()
 _MEMBER = True
 """The value of a path that is a keyed item itself, not a field of it."""
 
@@ -105,8 +74,7 @@ def item_element(item: Any, schema: Schema) -> str:
 def leaves(value: Any, schema: Schema | None, *, containers: bool = False) -> dict[Path, Any]:
     """Every owned path of a value, with what is there.
 
-    containers: with the maps and lists between, also those that objects of this type have without being
-    given.
+    containers: with the maps and lists between.
     """
     found: dict[Path, Any] = {}
     _collect(value, schema, (), containers, found)
@@ -117,14 +85,11 @@ def _collect(value: Any, schema: Schema | None, path: Path, containers: bool, fo
     target = resolve(schema) if schema is not None and isinstance(value, (dict, list)) else None
     if schema is not None and target is not None and not _is_atomic(schema, target):
         if isinstance(value, dict):
-            always = _always_there(schema) if containers else _NONE
-            if value or always:
+            if value:
                 if containers and path:
                     found[path] = _MEMBER
                 for field, member in value.items():
                     _collect(member, _member(target, field), (*path, f"f:{field}"), containers, found)
-                for field in always - value.keys():
-                    _collect({}, _member(target, field), (*path, f"f:{field}"), True, found)
                 return
         elif isinstance(target.get("items"), dict):
             _collect_items(value, schema, target["items"], path, containers, found)
@@ -146,23 +111,3 @@ def _collect_items(
         found[at] = _MEMBER
         if isinstance(item, dict):
             _collect(item, inner, at, containers, found)
-
-
-def _always_there(schema: Schema) -> frozenset[str]:
-    name = reference(schema)
-    return _always_in(name) if name else _fixed_fields(schema)
-
-
-@functools.cache
-def _always_in(name: str) -> frozenset[str]:
-    return _fixed_fields(definitions()[name])
-
-
-def _fixed_fields(target: Schema) -> frozenset[str]:
-    """The fields of a type that its objects have even when nobody gave them."""
-    properties, required = target.get("properties", {}), target.get("required", ())
-    structures = {field for field in _STRUCTURES & properties.keys() if reference(properties[field])}
-    if not _WITHOUT_RESOURCES.isdisjoint(properties):
-        structures.discard("resources")
-    lists = (field for field in required if properties.get(field, {}).get("type") == "array")
-    return frozenset((*structures, *lists))

@@ -51,9 +51,11 @@ def fields_of(
     return owned
 
 
-def created_fields(obj: KubeObject, schema: Schema, subresource: str) -> frozenset[Path]:
-    """What the writer of a new object owns, unless it is an apply."""
-    nothing = fields_of(_EMPTY, schema, subresource, containers=True)
+def created_fields(
+    obj: KubeObject, schema: Schema, subresource: str, blank: KubeObject = _EMPTY
+) -> frozenset[Path]:
+    """What the writer of a new object owns, unless it is an apply. blank: what its kind has anyway."""
+    nothing = fields_of(blank, schema, subresource, containers=True)
     return frozenset(fields_of(obj, schema, subresource, containers=True)) - nothing.keys()
 
 

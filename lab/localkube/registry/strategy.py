@@ -11,7 +11,7 @@ from lab.localkube.registry.custom.definitions import begin_status, carry_status
 from lab.localkube.registry.custom.objects import begin_custom, carry_custom, take_custom_status
 from lab.localkube.registry.custom.resource import CustomResource
 from lab.localkube.registry.custom.table import DEFINITIONS_KEY
-from lab.localkube.registry.decoding import thaw
+from lab.localkube.registry.decoding import blank, thaw
 
 _GENERATION = frozenset(
     {
@@ -60,30 +60,8 @@ _CREATED_BY_PUT = frozenset(
         ),
     }
 )
-_FIRST_STATUS: dict[str, KubeObject] = {
-    "pods": {"phase": "Pending"},
-    "services": {"loadBalancer": {}},
-    "persistentvolumes": {"phase": "Pending"},
-    "persistentvolumeclaims": {"phase": "Pending"},
-    "poddisruptionbudgets.policy": {
-        "disruptionsAllowed": 0,
-        "currentHealthy": 0,
-        "desiredHealthy": 0,
-        "expectedPods": 0,
-    },
-    "replicasets.apps": {"replicas": 0},
-    "replicationcontrollers": {"replicas": 0},
-    "statefulsets.apps": {"replicas": 0, "availableReplicas": 0},
-    "daemonsets.apps": {
-        "currentNumberScheduled": 0,
-        "numberMisscheduled": 0,
-        "desiredNumberScheduled": 0,
-        "numberReady": 0,
-    },
-    "horizontalpodautoscalers.autoscaling": {"desiredReplicas": 0},
-    "horizontalpodautoscalers.v1.autoscaling": {"currentReplicas": 0, "desiredReplicas": 0},
-    "ingresses.networking.k8s.io": {"loadBalancer": {}},
-}
+_PENDING = frozenset({"pods", "persistentvolumes", "persistentvolumeclaims"})
+"""What begins in the phase Pending; all other status is blank at first."""
 
 
 def has_status(resource: Resource) -> bool:
@@ -113,7 +91,8 @@ def begin(resource: Resource, obj: KubeObject) -> None:
     if resource.key == "daemonsets.apps":
         _count_templates(obj, 1)
     if has_status(resource) and resource.key not in _KEEPS_STATUS_ON_CREATE:
-        obj["status"] = thaw(_FIRST_STATUS.get(resource.key, {}))
+        nothing = blank(resource.group, resource.version, resource.kind).get("status") or {}
+        obj["status"] = thaw(nothing) | ({"phase": "Pending"} if resource.key in _PENDING else {})
     if resource.key == DEFINITIONS_KEY:
         begin_status(obj)
 

@@ -13,6 +13,8 @@ from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
 from lab.localkube.protocols import WriteOptions
 from lab.localkube.registry.core import Core
+from lab.localkube.registry.custom.resource import CustomResource
+from lab.localkube.registry.decoding import blank
 from lab.localkube.registry.ownership import (
     Manager,
     created_fields,
@@ -25,6 +27,13 @@ from lab.localkube.registry.schemas import schema_of
 _OWN_MANAGER = "localkube"
 _FORGET: list[KubeObject] = [{}]
 """managedFields in a request that asks to forget all managers; an empty list does not."""
+
+
+def blank_of(resource: Resource) -> KubeObject:
+    """What an object of a resource has that nobody gave it."""
+    if isinstance(resource, CustomResource):
+        return {"metadata": {}}
+    return blank(resource.group, resource.version, resource.kind)
 
 
 class Tracker:
@@ -48,7 +57,7 @@ class Tracker:
         schema = schema_of(resource)
         if managers is None and options.field_manager and schema is not None:
             author = self.author(resource, options.field_manager, "Update")
-            managers = [replace(author, paths=created_fields(new, schema, ""))]
+            managers = [replace(author, paths=created_fields(new, schema, "", blank_of(resource)))]
         write_managers(new["metadata"], managers or ())
 
     def own_changes(

@@ -84,9 +84,9 @@ class Writer:
             metadata.pop(field, None)
         metadata["uid"] = self._core.new_uid()
         metadata["creationTimestamp"] = self._core.timestamp()
-        strategy.begin(resource, new)
         _complete(resource, new)
-        self._tracker.own_new(resource, new, options, managers)  # what admission adds is nobody's
+        self._tracker.own_new(resource, new, options, managers)  # what is filled in from here on is nobody's
+        strategy.begin(resource, new)
         admit(self._core, resource, new)
         if resource.key == "jobs.batch":
             select_own_pods(new)
@@ -191,7 +191,9 @@ class Writer:
             causes = [("metadata.uid", "FieldValueInvalid", problem)]
             raise invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
 
-    def _read(self, resource: Resource, obj: KubeObject, options: WriteOptions) -> KubeObject:
+    def _read(
+        self, resource: Resource, obj: KubeObject, options: WriteOptions, *, as_sent: bool = False
+    ) -> KubeObject:
         """A fresh, typed copy with apiVersion, kind and metadata."""
         if not isinstance(obj, dict):
             raise bad_request("the body is not a Kubernetes object")
@@ -201,7 +203,7 @@ class Writer:
                 f"the object provided is unrecognized (must be of type {resource.kind}): "
                 f"couldn't handle {version}, Kind={kind}"
             )
-        new, unknown = _typed(resource, obj)
+        new, unknown = _typed(resource, obj, as_sent=as_sent)
         if unknown and options.field_validation == "Strict":
             raise strict_error(resource.kind, resource.version, unknown)
         if options.field_validation == "Warn":
@@ -332,7 +334,7 @@ class Writer:
             raise invalid(
                 "PatchOptions", "meta.k8s.io", "", [("fieldManager", "FieldValueRequired", message)]
             )
-        wanted = self._read(resource, intent, options)
+        wanted = self._read(resource, intent, options, as_sent=True)
         metadata = wanted["metadata"]
         if metadata.get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
@@ -347,7 +349,7 @@ class Writer:
             return self.create(resource, namespace, wanted, options, managers), True
         version = metadata.pop("resourceVersion", "")
         applied = apply_intent(old, wanted, schema, author, force=options.force)
-        merged = thaw(applied.obj)
+        merged, _ = _typed(resource, applied.obj)
         merged["metadata"]["resourceVersion"] = version or old["metadata"]["resourceVersion"]
         return self._store_update(resource, old, merged, subresource, options, applied.managers), False
 
@@ -397,11 +399,11 @@ def _invalid_patch(shown: str, why: str) -> StatusError:
     return invalid("", "", "", [("patch", "FieldValueInvalid", problem)])
 
 
-def _typed(resource: Resource, obj: KubeObject) -> tuple[KubeObject, list[str]]:
+def _typed(resource: Resource, obj: KubeObject, *, as_sent: bool = False) -> tuple[KubeObject, list[str]]:
     """A fresh copy of an object as its kind holds it, and what it does not know. Raises StatusError 400."""
     if isinstance(resource, CustomResource):
         return read_custom(resource, obj)
-    return conform(obj, resource.group, resource.version, resource.kind)
+    return conform(obj, resource.group, resource.version, resource.kind, as_sent=as_sent)
 
 
 def _complete(resource: Resource, obj: KubeObject) -> None:

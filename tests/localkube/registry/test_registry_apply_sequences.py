@@ -14,6 +14,7 @@ import yaml
 from lab.kube.schema import definition_for
 from lab.kube.status import StatusError
 from lab.localkube.registry.applying import apply_intent
+from lab.localkube.registry.decoding import conform
 from lab.localkube.registry.ownership import (
     Manager,
     created_fields,
@@ -43,21 +44,30 @@ def full(value: Any) -> Any:
     return [full(item) for item in value] if isinstance(value, list) else value
 
 
+def typed(obj: dict[str, Any]) -> dict[str, Any]:
+    """An object as its kind holds it."""
+    group, _, version = obj["apiVersion"].rpartition("/")
+    known = {key: value for key, value in obj.items() if value != {}}
+    return conform(known, group, version, obj["kind"])[0]
+
+
 def take(live: dict[str, Any] | None, step: dict[str, Any]) -> dict[str, Any]:
     """The object after one step."""
     wish, operation = copy.deepcopy(step["object"]), "Apply" if "apply" in step else "Update"
-    schema = SCHEMAS[wish["kind"]]
+    schema, nothing = SCHEMAS[wish["kind"]], typed({**wish, "metadata": {}, "spec": {}, "data": {}})
     assert schema is not None
+    wish = wish if operation == "Apply" else typed(wish)
     author = Manager(step[operation.lower()], operation, wish["apiVersion"])
     if live is None:
         applied = frozenset(fields_of(wish, schema, ""))
-        paths = applied if operation == "Apply" else created_fields(wish, schema, "")
+        paths = applied if operation == "Apply" else created_fields(wish, schema, "", nothing)
         managers = [replace(author, paths=paths)]
     elif operation == "Apply":
         done = apply_intent(live, wish, schema, author, force=step.get("force", False))
         wish, managers = copy.deepcopy(done.obj), done.managers
     else:
         managers = track_update(live, wish, schema, read_managers(live["metadata"]), author)
+    wish = typed(wish)
     write_managers(wish["metadata"], managers)
     return wish
 

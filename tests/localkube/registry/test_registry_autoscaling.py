@@ -229,7 +229,14 @@ def test_status_goes_through_both_versions() -> None:
             {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 90}}},
             {"type": "Pods", "pods": {"metric": {"name": "orders"}, "current": {"averageValue": "3"}}},
         ],
-        "conditions": [{"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale"}],
+        "conditions": [
+            {
+                "type": "AbleToScale",
+                "status": "True",
+                "lastTransitionTime": "2030-01-01T00:00:00Z",
+                "reason": "ReadyForNewScale",
+            }
+        ],
     }
     stored = autoscaler(metrics=[CPU], minReplicas=1) | {"status": status}
     stored |= {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
