@@ -97,6 +97,7 @@ BUILTIN: tuple[Resource, ...] = (
             "ephemeralcontainers",
         ),
     ),
+    _core("bindings", "Binding", verbs=_CREATE),
     _core("services", "Service", short_names=("svc",), categories=_ALL, subresources=("status", "proxy")),
     _core("endpoints", "Endpoints", short_names=("ep",)),
     _core("configmaps", "ConfigMap", short_names=("cm",)),

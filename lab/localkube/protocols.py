@@ -186,8 +186,15 @@ class Registry(Protocol):
     def evict(self, namespace: str, name: str, eviction: KubeObject, options: WriteOptions = ...) -> None:
         """The eviction subresource: a delete inside the disruption budget, or 429."""
 
-    def bind(self, namespace: str, name: str, node: str, options: WriteOptions = ...) -> None:
-        """Assign a pod to a node (the binding subresource)."""
+    def bind(
+        self,
+        namespace: str,
+        name: str,
+        node: str,
+        options: WriteOptions = ...,
+        metadata: KubeObject | None = None,
+    ) -> None:
+        """Assign a pod to a node (the binding subresource), with the labels and annotations of `metadata`."""
 
     def admit(self, request: AdmissionRequest) -> None:
         """Hold what is no write of an object (a stream, a token) against the admission policies."""

@@ -48,7 +48,8 @@ class Envelope(_Strict):
 class Expected(_Strict):
     """What an answer has to be. The body is matched by `matching`: maps as subsets, the rest as equal.
 
-    code: by default 201 after POST, else 200; a list where it is an option of the server. error: a whole Status failure, details exactly.
+    code: by default 201 after POST, else 200; a list where it is an option of the server.
+    error: a whole Status failure, details exactly.
     """
 
     code: int | list[int] | None = None

@@ -105,7 +105,10 @@ def table(types: Types) -> dict[str, tuple[list[str], dict[str, object]]]:
             if field.name not in schema["properties"] or field.name in ("kind", "apiVersion"):
                 continue
             zero, optional = zero_of(field.type, types), {"omitempty", "omitzero"} & field.flags
-            pointer, special = field.type.startswith("*"), field.type.rpartition(".")[2] in (*_NULL, *_WRITTEN)
+            pointer, special = (
+                field.type.startswith("*"),
+                field.type.rpartition(".")[2] in (*_NULL, *_WRITTEN),
+            )
             structure = not pointer and (zero == {} or special)
             if not optional or (structure and "omitzero" not in field.flags):
                 filled[field.name] = zero

@@ -64,7 +64,7 @@ class Call:
             raise bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request"
             )
-        if info.name:
+        if info.name and info.subresource != "binding":
             if not metadata.get("name"):
                 metadata["name"] = info.name
             if metadata["name"] != info.name:

@@ -17,6 +17,7 @@ from lab.kube.resources import Resource
 from lab.kube.status import (
     StatusError,
     bad_request,
+    invalid,
     method_not_allowed,
     path_not_found,
 )
@@ -111,6 +112,8 @@ class Rest:
             if info.subresource not in resource.subresources:
                 raise path_not_found()
             if info.is_connect:
+                if request.query.get("dryRun"):
+                    raise bad_request("dryRun is not supported")
                 self._registry.admit(connect_request(resource, info, request.query, user))
             if info.is_connect or info.subresource == "log":
                 return await self._streams.answer(request, info, resource)
@@ -184,6 +187,9 @@ class Rest:
             return respond(self._reviews.answer(call.resource, call.namespace, obj, call.user), 201)
         if call.info.subresource:
             return self._create_subresource(call, obj, options)
+        if call.resource.key == "bindings":
+            self._bind(call, _conform(obj, "", "v1", "Binding"), options)
+            return _created(options)
         return self._create_object(call, obj, options, shape)
 
     def _create_object(
@@ -212,10 +218,26 @@ class Rest:
         if call.info.subresource == "eviction":
             self._registry.evict(namespace, name, obj, options)
         else:
-            node = str((obj.get("target") or {}).get("name", ""))
-            self._registry.bind(namespace, name, node, options)
-        success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-        return respond(success, 201, options.warnings)
+            self._bind(call, _conform(obj, "", "v1", "Binding"), options)
+        return _created(options)
+
+    def _bind(self, call: Call, obj: KubeObject, options: WriteOptions) -> None:
+        """Assign a pod to a node, as a Binding says it. Raises StatusError 400, 404, 409 or 422."""
+        metadata, target = obj["metadata"], obj.get("target") or {}
+        name = str(metadata.get("name") or "")
+        if call.info.subresource and name != call.info.name:
+            raise bad_request("name in URL does not match name in Binding object")
+        if target.get("kind") not in (None, "", "Node"):
+            kinds = 'supported values: "Node", "<empty>"'
+            problem = (
+                "target.kind",
+                "FieldValueNotSupported",
+                f'Unsupported value: "{target["kind"]}": {kinds}',
+            )
+            raise invalid("Binding", "", name, [problem])
+        if not target.get("name"):
+            raise invalid("Binding", "", name, [("target.name", "FieldValueRequired", "Required value")])
+        self._registry.bind(call.namespace, name, str(target["name"]), options, metadata)
 
     async def _update(self, call: Call) -> web.StreamResponse:
         shape = self._shape(call)
@@ -308,6 +330,11 @@ class Rest:
         _check_duplicates(call.resource, duplicates, options)
         call.check_body(obj)
         return obj, options
+
+
+def _created(options: WriteOptions) -> web.Response:
+    success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    return respond(success, 201, options.warnings)
 
 
 def _check_duplicates(resource: Resource, duplicates: list[str], options: WriteOptions) -> None:

@@ -5,6 +5,7 @@ Source: k8s.io/kubernetes/pkg/registry/core/pod/storage/storage.go (assignPod).
 
 from __future__ import annotations
 
+from lab.kube.objects import KubeObject
 from lab.kube.status import conflict
 from lab.localkube.protocols import AdmissionRequest, WriteOptions
 from lab.localkube.registry.core import Core
@@ -12,8 +13,10 @@ from lab.localkube.registry.decoding import thaw
 from lab.localkube.registry.served import PODS
 
 
-def bind_pod(core: Core, namespace: str, name: str, node: str, options: WriteOptions) -> None:
-    """Assign a pod to a node and say so in its conditions.
+def bind_pod(
+    core: Core, namespace: str, name: str, node: str, options: WriteOptions, metadata: KubeObject
+) -> None:
+    """Assign a pod to a node and say so in its conditions; labels and annotations come along.
 
     Raises StatusError 404 or 409, and what an admission policy refuses with.
     """
@@ -26,12 +29,16 @@ def bind_pod(core: Core, namespace: str, name: str, node: str, options: WriteOpt
         why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
         raise conflict("pods/binding", "", name, why)
     pod["spec"]["nodeName"] = node
+    for field in ("labels", "annotations"):
+        if metadata.get(field):
+            pod["metadata"][field] = (pod["metadata"].get(field) or {}) | metadata[field]
     conditions = pod.setdefault("status", {}).setdefault("conditions", [])
     conditions[:] = [c for c in conditions if c.get("type") != "PodScheduled"]
     conditions.append(
         {
             "type": "PodScheduled",
             "status": "True",
+            "lastProbeTime": None,
             "lastTransitionTime": core.timestamp(),
         }
     )

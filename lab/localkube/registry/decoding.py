@@ -19,12 +19,15 @@ import orjson
 from lab.kube.objects import KubeObject
 from lab.kube.schema import Schema, definition_name, definitions, reference, resolve, zeros
 from lab.kube.status import StatusError, bad_request
+from lab.localkube.registry.times import read_micro_time, read_time
 
 Reader = Callable[[Any, str, list[str]], Any]
 """(value, path, unknown fields found) -> the value as the type holds it."""
 
 _SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 _SCHEMA_OR_ELSE = frozenset(f"{_SCHEMA}Or{other}" for other in ("Array", "Bool"))
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_TIMES = {f"{_META}Time": read_time, f"{_META}MicroTime": read_micro_time}
 _GO_TYPES = {"string": "string", "boolean": "bool", "number": "float64"}
 _INDEX = re.compile(r"\[\d+\]")
 _INT32 = 1 << 31
@@ -48,6 +51,17 @@ class _TypeMismatch(Exception):
     def __str__(self) -> str:
         where = f"Go struct field {self.owner}.{self.path}" if self.path else "Go value"
         return f"json: cannot unmarshal {self.seen} into {where} of type {self.wanted}"
+
+
+class _BadTime(_TypeMismatch):
+    """A text that is no instant."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("string", "", "string")
+        self._why = why
+
+    def __str__(self) -> str:
+        return self._why
 
 
 def thaw(obj: KubeObject) -> KubeObject:
@@ -147,6 +161,8 @@ def _reader_of(name: str, as_sent: bool) -> Reader:
     schema = definitions()[name]
     if name in _SCHEMA_OR_ELSE:
         return functools.partial(_read_schema_or_else, as_sent)
+    if name in _TIMES:
+        return functools.partial(_read_time, _TIMES[name])
     if "oneOf" in schema:
         wanted = (str, int) if schema.get("format") == "int-or-string" else (str, int, float)
         return functools.partial(_read_union, wanted)
@@ -157,6 +173,15 @@ def _reader_of(name: str, as_sent: bool) -> Reader:
 
 def _read_any(value: Any, path: str, unknown: list[str]) -> Any:
     return orjson.loads(orjson.dumps(value))
+
+
+def _read_time(reader: Callable[[str], str], value: Any, path: str, unknown: list[str]) -> Any:
+    if not isinstance(value, str):
+        raise _TypeMismatch(_json_type(value), path, "string")
+    try:
+        return reader(value)
+    except ValueError as error:
+        raise _BadTime(str(error)) from error
 
 
 def _read_schema_or_else(as_sent: bool, value: Any, path: str, unknown: list[str]) -> Any:

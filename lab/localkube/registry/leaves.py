@@ -19,8 +19,8 @@ _OPEN = "x-kubernetes-preserve-unknown-fields"
 _ANYTHING: Schema = {_OPEN: True}
 """The schema of what a schema leaves open: maps are looked into, lists are not."""
 
-_MEMBER = True
-"""The value of a path that is a keyed item itself, not a field of it."""
+MEMBER = True
+"""The value of a path that is a keyed item, a map or a list itself, not what is in it."""
 
 
 def is_atomic(schema: Schema | None) -> bool:
@@ -87,7 +87,7 @@ def _collect(value: Any, schema: Schema | None, path: Path, containers: bool, fo
         if isinstance(value, dict):
             if value:
                 if containers and path:
-                    found[path] = _MEMBER
+                    found[path] = MEMBER
                 for field, member in value.items():
                     _collect(member, _member(target, field), (*path, f"f:{field}"), containers, found)
                 return
@@ -96,7 +96,7 @@ def _collect(value: Any, schema: Schema | None, path: Path, containers: bool, fo
             return
     if containers and value == {}:
         if path and (target is None or "additionalProperties" not in target):  # an empty map is none
-            found[path] = _MEMBER
+            found[path] = MEMBER
     elif path:
         found[path] = value
 
@@ -105,9 +105,9 @@ def _collect_items(
     value: list[Any], schema: Schema, inner: Schema, path: Path, containers: bool, found: dict[Path, Any]
 ) -> None:
     if containers and value:
-        found[path] = _MEMBER
+        found[path] = MEMBER
     for item in value:
         at = (*path, item_element(item, schema))
-        found[at] = _MEMBER
+        found[at] = MEMBER
         if isinstance(item, dict):
             _collect(item, inner, at, containers, found)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab.kube.objects import KubeObject
 from lab.kube.schema import Schema
-from lab.localkube.registry.leaves import Path, leaves
+from lab.localkube.registry.leaves import MEMBER, Path, leaves
 
 _SERVER_FIELDS = frozenset(
     f"f:{field}"
@@ -56,7 +56,12 @@ def created_fields(
 ) -> frozenset[Path]:
     """What the writer of a new object owns, unless it is an apply. blank: what its kind has anyway."""
     nothing = fields_of(blank, schema, subresource, containers=True)
-    return frozenset(fields_of(obj, schema, subresource, containers=True)) - nothing.keys()
+    given = fields_of(obj, schema, subresource, containers=True)
+    return frozenset(
+        path
+        for path, value in given.items()
+        if path not in nothing or (nothing[path] != value and (value is not MEMBER or nothing[path] is False))
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,9 +217,19 @@ class LocalRegistry:
         """A delete inside the disruption budget. Raises StatusError 404, 409, 429 or 500."""
         self._evictor.evict(namespace, name, eviction, options)
 
-    def bind(self, namespace: str, name: str, node: str, options: WriteOptions = _WRITE) -> None:
-        """Assign a pod to a node. Raises StatusError 404 or 409."""
-        bind_pod(self._core, namespace, name, node, options)
+    def bind(
+        self,
+        namespace: str,
+        name: str,
+        node: str,
+        options: WriteOptions = _WRITE,
+        metadata: KubeObject | None = None,
+    ) -> None:
+        """Assign a pod to a node; it gets the labels and annotations of `metadata`.
+
+        Raises StatusError 404 or 409.
+        """
+        bind_pod(self._core, namespace, name, node, options, metadata or {})
 
     def admit(self, request: AdmissionRequest) -> None:
         """Hold what is no write of an object against the admission policies. Raises StatusError."""

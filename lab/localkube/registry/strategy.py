@@ -35,7 +35,6 @@ _GENERATION = frozenset(
 )
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 """The annotation in which a DaemonSet counts the changes of its template."""
-_KEEPS_STATUS_ON_CREATE = frozenset({"nodes", "namespaces"})
 _NEEDS_VERSION_ON_UPDATE = frozenset(
     {
         "leases.coordination.k8s.io",
@@ -86,11 +85,14 @@ def begin(resource: Resource, obj: KubeObject) -> None:
         return
     if resource.key in _GENERATION:
         obj["metadata"]["generation"] = 1
-    else:
-        obj["metadata"].pop("generation", None)
     if resource.key == "daemonsets.apps":
         _count_templates(obj, 1)
-    if has_status(resource) and resource.key not in _KEEPS_STATUS_ON_CREATE:
+    if resource.key == "namespaces":
+        obj["status"] = {"phase": "Active"}
+        finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
+        if "kubernetes" not in finalizers:  # which keeps it until it is empty
+            finalizers.append("kubernetes")
+    elif has_status(resource) and resource.key != "nodes":
         nothing = blank(resource.group, resource.version, resource.kind).get("status") or {}
         obj["status"] = thaw(nothing) | ({"phase": "Pending"} if resource.key in _PENDING else {})
     if resource.key == DEFINITIONS_KEY:
@@ -117,8 +119,6 @@ def carry_over(resource: Resource, old: KubeObject, new: KubeObject) -> None:
     if resource.key in _GENERATION:
         generation = int(old["metadata"].get("generation") or 0)
         new["metadata"]["generation"] = generation + 1 if _changed(resource, old, new) else generation
-    else:
-        new["metadata"].pop("generation", None)
 
 
 def _count_templates(obj: KubeObject, generation: int) -> None:

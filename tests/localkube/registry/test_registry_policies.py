@@ -252,7 +252,16 @@ def test_events_are_one_resource_under_two_groups(registry: LocalRegistry, how: 
     shown = "request.resource.group + '|' + request.requestResource.group + '|' + object.message"
     match = {"resourceRules": [core], "matchPolicy": how}
     bind(registry, policy({"expression": "false", "messageExpression": shown}, match=match))
-    event = {"metadata": {"name": "e"}, "note": "hello", "eventTime": "2030-01-01T00:00:00.000000Z"}
+    event = {
+        "metadata": {"name": "e"},
+        "note": "hello",
+        "type": "Normal",
+        "reason": "Said",
+        "action": "Saying",
+        "eventTime": "2030-01-01T00:00:00.000000Z",
+        "reportingController": "example.com/sayer",
+        "reportingInstance": "one",
+    }
     if concerned:
         error = refusal(lambda: registry.create(NEW_EVENTS, "default", event, ann()))
         assert error.message.endswith("denied request: |events.k8s.io|hello")

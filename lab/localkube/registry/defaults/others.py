@@ -43,12 +43,10 @@ def default_secret(obj: KubeObject) -> None:
 
 
 def default_namespace(obj: KubeObject) -> None:
-    """The finalizer that keeps a namespace until it is empty, and the label with its name."""
-    obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+    """The label with its name."""
     name = obj["metadata"].get("name")
     if name:
         obj["metadata"].setdefault("labels", {})[NAMESPACE_LABEL] = name
-    obj["status"] = {"phase": "Active", **(obj.get("status") or {})}
 
 
 def default_claim(obj: KubeObject) -> None:

@@ -36,7 +36,7 @@ def default_deployment(obj: KubeObject) -> None:
 
 
 def default_replicaset(obj: KubeObject) -> None:
-    """Replicas 1; also for ReplicationControllers, whose selector and labels come from the template."""
+    """Replicas 1."""
     spec = obj.setdefault("spec", {})
     _template(spec)
     spec.setdefault("replicas", 1)
@@ -44,8 +44,12 @@ def default_replicaset(obj: KubeObject) -> None:
 
 def default_replication_controller(obj: KubeObject) -> None:
     """Replicas 1; selector and labels from the template's labels."""
-    default_replicaset(obj)
-    labels = obj["spec"]["template"]["metadata"].get("labels")
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    if spec.get("template") is None:
+        return
+    _template(spec)
+    labels = spec["template"]["metadata"].get("labels")
     if labels:
         obj["spec"].setdefault("selector", dict(labels))
         obj["metadata"].setdefault("labels", dict(labels))

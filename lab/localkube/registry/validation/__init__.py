@@ -10,12 +10,14 @@ from lab.kube.status import invalid
 from lab.localkube.registry.custom.resource import CustomResource
 from lab.localkube.registry.validation import (
     autoscaling,
+    events,
     ingresses,
     network_policies,
     others,
     pods,
     policies,
     quotas,
+    storage,
     workloads,
 )
 from lab.localkube.registry.validation.causes import Causes
@@ -42,9 +44,13 @@ _CHECKS: Mapping[str, Check] = {
     "services": others.check_service,
     "configmaps": others.check_config_map,
     "leases.coordination.k8s.io": others.check_lease,
-    "persistentvolumeclaims": others.check_claim,
-    "events": others.check_event,
-    "events.events.k8s.io": others.check_event,
+    "persistentvolumeclaims": storage.check_claim,
+    "persistentvolumes": storage.check_volume,
+    "events": events.check_event,
+    "events.events.k8s.io": events.check_current_event,
+    "podtemplates": workloads.check_pod_template,
+    "replicationcontrollers": workloads.check_replication_controller,
+    "controllerrevisions.apps": storage.check_revision,
     "secrets": others.check_secret,
     "deployments.apps": workloads.check_deployment,
     "replicasets.apps": workloads.check_replicaset,
@@ -69,6 +75,13 @@ _CHECKS: Mapping[str, Check] = {
     "validatingadmissionpolicies.admissionregistration.k8s.io": policies.check_policy,
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": policies.check_policy_binding,
 }
+_NEW_CHECKS: Mapping[str, Check] = {
+    "ingresses.networking.k8s.io": ingresses.check_new_ingress,
+    "pods": pods.check_new_pod,
+    "events.events.k8s.io": events.check_new_event,
+}
+"""Of what is created only."""
+
 _UPDATE_CHECKS: Mapping[str, tuple[UpdateCheck, ...]] = {
     "pods": (pods.check_pod_update,),
     "services": (others.check_service_update,),
@@ -79,6 +92,8 @@ _UPDATE_CHECKS: Mapping[str, tuple[UpdateCheck, ...]] = {
     "daemonsets.apps": (workloads.check_selector_kept,),
     "statefulsets.apps": (workloads.check_statefulset_update,),
     "jobs.batch": (workloads.check_job_update,),
+    "controllerrevisions.apps": (storage.check_revision_update,),
+    "events.events.k8s.io": (events.check_event_update,),
     "ingressclasses.networking.k8s.io": (ingresses.check_ingress_class_update,),
     "customresourcedefinitions.apiextensions.k8s.io": (_check_definition_update,),
     "rolebindings.rbac.authorization.k8s.io": (others.check_role_binding_update,),
@@ -98,10 +113,8 @@ def validate(resource: Resource, obj: KubeObject, old: KubeObject | None = None)
     check = _CHECKS.get(resource.key)
     if check is not None:
         check(obj, causes)
-    if old is None and resource.key == "ingresses.networking.k8s.io":
-        ingresses.check_new_ingress(obj, causes)
-    if old is None and resource.key == "pods":
-        pods.check_new_pod(obj, causes)
+    if old is None and resource.key in _NEW_CHECKS:
+        _NEW_CHECKS[resource.key](obj, causes)
     if isinstance(resource, CustomResource):
         from lab.localkube.registry.custom.judging import check_custom  # read with the first object
 
@@ -124,4 +137,5 @@ def validate_update(resource: Resource, old: KubeObject, new: KubeObject) -> Non
 
 def _report(resource: Resource, obj: KubeObject, causes: Causes) -> None:
     if causes.found:
-        raise invalid(resource.kind, resource.group, obj["metadata"].get("name", ""), causes.found)
+        group = "" if resource.plural == "events" else resource.group  # they are judged as the core group's
+        raise invalid(resource.kind, group, obj["metadata"].get("name", ""), causes.found)

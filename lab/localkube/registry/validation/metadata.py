@@ -15,6 +15,7 @@ from lab.localkube.registry.names import name_problem, qualified_name_problems
 from lab.localkube.registry.validation.causes import Causes
 
 _ANNOTATIONS_LIMIT = 256 * 1024
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _VALUE = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
     "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
@@ -57,6 +58,13 @@ def check_metadata(resource: Resource, metadata: KubeObject, causes: Causes) -> 
     problem = name_problem(resource.key, metadata["name"])
     if problem:
         causes.invalid("metadata.name", metadata["name"], problem)
+    base = metadata.get("generateName")
+    key = "namespaces" if resource.key == "services" else resource.key  # a label, until the name is whole
+    problem = name_problem(key, base.removesuffix("-")) if base else ""
+    if problem:
+        causes.invalid("metadata.generateName", base, problem)
+    if metadata.get("generation", 0) < 0:
+        causes.invalid("metadata.generation", metadata["generation"], "must be greater than or equal to 0")
     check_labels(metadata.get("labels"), "metadata.labels", causes)
     size = 0
     for key, value in sorted((metadata.get("annotations") or {}).items()):
@@ -71,8 +79,13 @@ def check_metadata(resource: Resource, metadata: KubeObject, causes: Causes) -> 
             )
         )
     _check_owners(metadata.get("ownerReferences") or (), causes)
-    for finalizer in metadata.get("finalizers") or ():
+    finalizers = metadata.get("finalizers") or ()
+    for finalizer in finalizers:
         _check_key(finalizer, "metadata.finalizers", causes)
+    for index, finalizer in enumerate(finalizers):
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            causes.invalid(f"metadata.finalizers[{index}]", finalizer, why)
 
 
 def _check_owners(owners: Any, causes: Causes) -> None:

@@ -197,20 +197,3 @@ def check_lease(obj: KubeObject, causes: Causes) -> None:
         causes.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
     if transitions is not None and transitions < 0:
         causes.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
-
-
-def check_claim(obj: KubeObject, causes: Causes) -> None:
-    """A PersistentVolumeClaim."""
-    spec = obj.get("spec") or {}
-    if not spec.get("accessModes"):
-        causes.required("spec.accessModes", "at least 1 access mode is required")
-    if "storage" not in ((spec.get("resources") or {}).get("requests") or {}):
-        causes.required("spec.resources[storage]")
-
-
-def check_event(obj: KubeObject, causes: Causes) -> None:
-    """An Event is in the namespace of what it is about."""
-    for field in ("involvedObject", "regarding"):
-        namespace = (obj.get(field) or {}).get("namespace")
-        if namespace and namespace != obj["metadata"].get("namespace"):
-            causes.invalid(f"{field}.namespace", namespace, "does not match event.namespace")

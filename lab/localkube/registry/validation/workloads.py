@@ -65,6 +65,37 @@ def _check_selector(selector: KubeObject, kind: str, labels: dict[str, str], cau
         return True  # nobody can say
 
 
+def check_pod_template(obj: KubeObject, causes: Causes) -> None:
+    """A PodTemplate."""
+    template = obj.get("template") or {}
+    check_labels(labels_of(template), "template.labels", causes)
+    check_pod_spec(template.get("spec") or {}, "template.spec", causes)
+
+
+def check_replication_controller(obj: KubeObject, causes: Causes) -> None:
+    """A ReplicationController, whose selector is a plain map."""
+    spec = obj.get("spec") or {}
+    selector, template = spec.get("selector"), spec.get("template")
+    for field in ("minReadySeconds", "replicas"):
+        check_not_negative(spec.get(field), f"spec.{field}", causes)
+    if not selector:
+        causes.required("spec.selector")
+    if template is None:
+        causes.required("spec.template")
+        return
+    labels, pod = labels_of(template), template.get("spec") or {}
+    if selector and not selector.items() <= labels.items():
+        why = "`selector` does not match template `labels`"
+        causes.invalid("spec.template.metadata.labels", labels or None, why)
+    check_labels(labels, "spec.template.labels", causes)
+    check_pod_spec(pod, "spec.template.spec", causes)
+    if pod.get("restartPolicy") != "Always":
+        causes.unsupported("spec.template.spec.restartPolicy", pod.get("restartPolicy"), ("Always",))
+    if pod.get("activeDeadlineSeconds") is not None:
+        path = "spec.template.spec.activeDeadlineSeconds"
+        causes.forbidden(path, "activeDeadlineSeconds in ReplicationController is not Supported")
+
+
 def check_deployment(obj: KubeObject, causes: Causes) -> None:
     """A Deployment."""
     _check_template(obj, "deployment", ("Always",), causes)
