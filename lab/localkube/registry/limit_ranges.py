@@ -85,7 +85,7 @@ def pod_total(spec: KubeObject, part: str) -> dict[str, Decimal]:
     """A pod's requests or limits: of its containers and sidecars, or of an init container if that is more."""
     total: dict[str, Decimal] = {}
     sidecars = [each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"]
-    for container in (*spec.get("containers", ()), *sidecars):
+    for container in (*(spec.get("containers") or ()), *sidecars):
         for name, amount in ((container.get("resources") or {}).get(part) or {}).items():
             total[name] = total.get(name, Decimal(0)) + parse_quantity(amount)
     for container in spec.get("initContainers") or ():

@@ -228,7 +228,7 @@ async def test_without_a_kubelet_logs_say_so(kube: KubeClient, namespace: str) -
     error = await refusal(kube.logs("p", namespace, container="z"))
     assert error.message == "container z is not valid for pod p"
     assert await kube.logs("p", namespace, container="a") == ""  # upstream's answer while it has no node
-    target = {"target": {"kind": "Node", "name": "somewhere"}}
+    target = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "somewhere"}}
     await kube.create("pods", target, namespace, name="p", subresource="binding")
     assert (await refusal(kube.logs("p", namespace, container="a"))).code == 503
     assert (await refusal(kube.logs("none", namespace))).code == 404

@@ -13,7 +13,7 @@ from lab.kube.quantity import format_quantity
 
 def default_limit_range(obj: KubeObject) -> None:
     """For containers: the limit is the maximum, the request the limit or else the minimum."""
-    for limit in obj.setdefault("spec", {}).setdefault("limits", []):
+    for limit in obj.setdefault("spec", {}).get("limits") or ():
         for field in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
             if field in limit:
                 limit[field] = {name: _canonical(amount) for name, amount in limit[field].items()}
