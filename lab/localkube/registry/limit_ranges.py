@@ -68,7 +68,7 @@ def check_limits(core: Core, resource: Resource, obj: KubeObject) -> None:
 
 def _limits(core: Core, obj: KubeObject) -> Iterator[KubeObject]:
     for each in core.store.values(LIMIT_RANGES.key, obj["metadata"]["namespace"]):
-        yield from each["spec"]["limits"]
+        yield from each["spec"]["limits"] or ()
 
 
 def _of_pod(limit: KubeObject, spec: KubeObject) -> Iterator[str]:
