@@ -28,6 +28,10 @@ _TAIL_LINES = 20
 _POLL_SECONDS = 0.01
 _KILLED_SECONDS = 5.0
 """How long processes may take to end after SIGKILL."""
+_INTERRUPT_SECONDS = 0.2
+"""How often an interrupt of the command is looked for while a tool runs."""
+_INTERRUPTED_SECONDS = 3.0
+"""How long an interrupted tool may take to clean up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class RunError(ProviderError):
         tail = "\n".join(output.strip().splitlines()[-_TAIL_LINES:])
         super().__init__(f"{shlex.join(argv)}: {why}" + (f"\n{tail}" if tail else ""))
         self.argv = tuple(argv)
+        self.why = why
         self.returncode = returncode
         self.output = output
 
@@ -59,11 +64,17 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | str | None = None,
     input: str | None = None,
+    interruptible: bool = True,
 ) -> Completed:
     """Run a command to its end, at most `timeout` seconds; a late one is killed with all its children.
 
+    interruptible: an interrupt ends it, first by SIGTERM, and raises KeyboardInterrupt. False is for what
+    cleans up.
+
     Raises RunError with the command and its last lines.
     """
+    if interruptible:
+        interrupt.check()
     try:
         with interrupt.held():
             process = subprocess.Popen(
@@ -81,12 +92,14 @@ def run(
         raise RunError(argv, f"cannot start: {error.strerror or error}") from error
     with process:
         try:
-            interrupt.check()
-            stdout, stderr = process.communicate(input, timeout=timeout)
+            stdout, stderr = _communicate(process, input, timeout, interruptible)
         except subprocess.TimeoutExpired as late:
             _kill_group(process.pid)
             stdout, stderr = process.communicate()
             raise RunError(argv, f"did not end within {timeout:g} s", stdout + stderr) from late
+        except KeyboardInterrupt:
+            _end_group(process)
+            raise
         except BaseException:
             _kill_group(process.pid)
             raise
@@ -95,6 +108,21 @@ def run(
         why = f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
         raise RunError(argv, why, stdout + stderr, code)
     return Completed(tuple(argv), stdout, stderr)
+
+
+def _communicate(
+    process: subprocess.Popen[str], input: str | None, timeout: float, interruptible: bool
+) -> tuple[str, str]:
+    deadline = time.monotonic() + timeout
+    while True:
+        if interruptible:
+            interrupt.check()
+        try:
+            return process.communicate(input, timeout=min(_INTERRUPT_SECONDS, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= deadline:
+                raise
+            input = None  # it is on its way already
 
 
 def start_daemon(
@@ -239,6 +267,15 @@ def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None
             process.send_signal(number)
         except psutil.Error:
             continue
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(_INTERRUPTED_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        pass
+    _kill_group(process.pid)
 
 
 def _kill_group(pid: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lab.core import interrupt
 from lab.errors import ProviderError
 from lab.process import RunError, is_running, kill_sessions, process_started, run, start_daemon, terminate
 
@@ -153,3 +154,20 @@ def test_a_zombie_that_nobody_takes_is_not_waited_for(tmp_path: Path) -> None:
     _until_logged(log, pid)
     assert terminate(pid, started, grace=0.3)
     assert not is_running(pid, started)
+
+
+def test_an_interrupt_ends_a_tool_and_lets_it_clean_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, ended = tmp_path / "started", tmp_path / "ended"
+    monkeypatch.setattr(interrupt, "check", lambda: _interrupted(started))
+    script = f"trap 'touch {ended}; exit' TERM; touch {started}; sleep 60 & wait"
+    with pytest.raises(KeyboardInterrupt):
+        run(["bash", "-c", script], timeout=60)
+    assert ended.exists()
+    assert run(["echo", "cleaned up"], timeout=60, interruptible=False).stdout == "cleaned up\n"
+
+
+def _interrupted(started: Path) -> None:
+    if started.exists():
+        raise KeyboardInterrupt

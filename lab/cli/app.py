@@ -25,6 +25,7 @@ from lab.cli import (
     story,
 )
 from lab.cli.output import OUTPUT, fail
+from lab.cli.preferences import read_settings
 from lab.core import interrupt
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.version import __version__
@@ -68,6 +69,8 @@ def root(
 ) -> None:
     """Options before the command's name."""
     OUTPUT.command = context.invoked_subcommand or ""
+    if OUTPUT.command == "up":  # below a flag and a variable, above the default
+        context.default_map = {"up": {key.replace("-", "_"): text for key, text in read_settings().items()}}
 
 
 for noun in (

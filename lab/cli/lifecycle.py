@@ -12,7 +12,7 @@ import typer
 
 from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
 from lab.cli.output import OUTPUT
-from lab.cli.placement import Context, ContextAgain, Image, Kubeconfig, Provider, placed
+from lab.cli.placement import Context, ContextAgain, Image, Kubeconfig, NodeImage, Provider, placed
 from lab.core import interrupt
 from lab.core.audit import Mode
 from lab.core.staffing import CHEAP, DEAR, MOST_NODES, MOST_WORKERS, PARTITIONS
@@ -84,6 +84,7 @@ def up(
     context: Context = "",
     context_again: ContextAgain = "",
     image: Image = "",
+    node_image: NodeImage = "",
     retain: Retain = False,
     json: Json = False,
 ) -> None:
@@ -93,7 +94,7 @@ def up(
     if starts not in (CHEAP, DEAR):
         raise UsageError(f"--starts is {DEAR} or {CHEAP}, not {starts!r}")
     settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers, starts, nodes)
-    settings = placed(settings, provider, kubeconfig, context, context_again, image)
+    settings = placed(settings, provider, kubeconfig, context, context_again, image, node_image)
     if settings.hour_seconds < SHORTEST_HOUR:
         raise UsageError(
             f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"

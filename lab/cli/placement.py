@@ -1,4 +1,4 @@
-"""Where a lab runs: the options of `lab up`, and the same by variables for every command that makes labs."""
+"""Where a lab runs: options of `lab up`; for every command that makes labs, variables and a settings file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from lab.cli.preferences import read_settings, variable
 from lab.engine.settings import LabSettings
 from lab.kube.kubeconfig_files import kubeconfig_paths
 
 Provider = Annotated[
     str,
-    typer.Option("--provider", envvar="LAB_PROVIDER", help="local, k3s, or kubeconfig: a given cluster."),
+    typer.Option("--provider", envvar="LAB_PROVIDER", help="local, kind, k3s, or kubeconfig."),
 ]
 Kubeconfig = Annotated[
     str,
@@ -36,10 +37,20 @@ ContextAgain = Annotated[
 Image = Annotated[
     str, typer.Option("--image", envvar="LAB_IMAGE", help="Where that cluster finds the lab's own image.")
 ]
+NodeImage = Annotated[
+    str,
+    typer.Option("--node-image", envvar="LAB_NODE_IMAGE", help="What kind's nodes run: another Kubernetes."),
+]
 
 
 def placed(
-    settings: LabSettings, provider: str, kubeconfig: str, context: str, context_again: str, image: str
+    settings: LabSettings,
+    provider: str,
+    kubeconfig: str,
+    context: str,
+    context_again: str,
+    image: str,
+    node_image: str,
 ) -> LabSettings:
     """The settings, for a lab there."""
     paths = kubeconfig_paths(kubeconfig) if kubeconfig else []
@@ -50,11 +61,17 @@ def placed(
         context=context,
         context_again=context_again,
         image=image,
+        node_image=node_image,
     )
 
 
 def by_environment(settings: LabSettings, provider: str = "") -> LabSettings:
-    """The settings, for a lab where the variables of `lab up` say; provider: instead of LAB_PROVIDER."""
-    names = ("LAB_KUBECONFIG", "LAB_CONTEXT", "LAB_CONTEXT_AGAIN", "LAB_IMAGE")
-    given = [os.environ.get(name, "") for name in names]
-    return placed(settings, provider or os.environ.get("LAB_PROVIDER") or settings.provider, *given)
+    """The settings, for a lab where the variables of `lab up` say, or the settings file.
+
+    provider: instead of the one that they name.
+    """
+    chosen = read_settings()
+    wanted = ("kubeconfig", "context", "context-again", "image", "node-image")
+    given = [os.environ.get(variable(key)) or chosen.get(key, "") for key in wanted]
+    named = os.environ.get(variable("provider")) or chosen.get("provider") or settings.provider
+    return placed(settings, provider or named, *given)

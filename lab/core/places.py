@@ -1,6 +1,7 @@
-"""Where things live on disk: the data folders of the project, the lab's state, its cache, its results.
+"""Where things live on disk: the data folders of the project, the lab's state, cache, settings, results.
 
-State and cache follow the XDG base directory specification; `LAB_HOME` and `LAB_CACHE` override them.
+State, cache and settings follow the XDG base directory specification; `LAB_HOME`, `LAB_CACHE` and
+`LAB_SETTINGS` override them.
 Nothing here creates a directory.
 """
 
@@ -30,6 +31,14 @@ def cache_home() -> Path:
     if override:
         return Path(override)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "toil-lab"
+
+
+def settings_file() -> Path:
+    """The user's settings; the file need not exist."""
+    override = os.environ.get("LAB_SETTINGS")
+    if override:
+        return Path(override)
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "toil-lab" / "settings.toml"
 
 
 def results_home() -> Path:

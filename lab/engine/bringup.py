@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -121,8 +122,6 @@ def _bring_up(
     _switch_on(deployments, settings.parts)
     refuse_lacking(deployments, provider)
     _staff(manifests, settings.workers)
-    for manifest in manifests:
-        _sign(manifest, settings)
     if settings.nodes > 1:
         _keep_together(deployments)
     deployments.sort(key=lambda m: name_of(m) != SLOWEST)
@@ -130,8 +129,17 @@ def _bring_up(
     progress("Kubernetes API", 0, total)
     importing = threading.Thread(target=importlib.import_module, args=("lab.engine.kube",))
     importing.start()  # half a second of imports, spent while the cluster starts
-    cluster = provider.create(directory, nodes=settings.nodes, hour_seconds=settings.hour_seconds)
+    cluster = provider.create(
+        directory,
+        nodes=settings.nodes,
+        hour_seconds=settings.hour_seconds,
+        say=lambda step: progress(step, 0, total),
+    )
     importing.join()
+    images = dict(cluster.images) | ({OWN_IMAGE: settings.image} if settings.image else {})
+    for manifest in manifests:
+        _sign(manifest, settings, images)
+        _open_ports(manifest, cluster.node_ports)
     from lab.engine.kube import Kube
 
     kube = Kube(cluster.kubeconfig, cluster.namespaces)
@@ -147,7 +155,7 @@ def _bring_up(
     if listen:
         _listen(deployments, listen)
     for made in made_objects(settings, admin_token, addresses, listen, cluster.namespaces):
-        kube.create(_sign(made, settings))
+        kube.create(_sign(made, settings, images))
     for manifest in deployments:
         kube.create(manifest)
     record = LabRecord(settings, record.created_at, addresses, record.owner)
@@ -197,14 +205,24 @@ def _switch_on(deployments: list[KubeObject], wanted: frozenset[str]) -> None:
         optional[name]["spec"]["replicas"] = 1
 
 
-def _sign(manifest: KubeObject, settings: LabSettings) -> KubeObject:
-    """Label an object as this lab's, and have its pods run the image that was asked for."""
+def _sign(manifest: KubeObject, settings: LabSettings, images: Mapping[str, str]) -> KubeObject:
+    """Label an object as this lab's, and have its pods run the images that are there."""
     manifest["metadata"].setdefault("labels", {})[LAB_LABEL] = settings.name
-    if manifest["kind"] == "Deployment" and settings.image:
+    if manifest["kind"] == "Deployment":
         for container in manifest["spec"]["template"]["spec"]["containers"]:
-            if container["image"] == OWN_IMAGE:
-                container["image"] = settings.image
+            container["image"] = images.get(container["image"], container["image"])
     return manifest
+
+
+def _open_ports(manifest: KubeObject, node_ports: Mapping[str, int]) -> None:
+    """Have a Service answer at ports of the nodes, where the cluster maps those to this machine."""
+    if manifest["kind"] != "Service":
+        return
+    for port in manifest["spec"].get("ports") or ():
+        found = node_ports.get(f"{namespace_of(manifest)}/{name_of(manifest)}:{port['port']}")
+        if found:
+            manifest["spec"]["type"] = "NodePort"
+            port["nodePort"] = found
 
 
 def _listen(deployments: list[KubeObject], address: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
 from lab.providers.k3s import K3sProvider
+from lab.providers.kind import KindProvider
 from lab.providers.kubeconfig import KubeconfigProvider
 from lab.providers.local import LocalProvider
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 PROVIDERS: Mapping[str, Callable[[LabSettings], Provider]] = {
     "local": lambda settings: LocalProvider(),
+    "kind": lambda settings: KindProvider(settings.image, settings.node_image),
     "k3s": lambda settings: K3sProvider(settings.image),
     "kubeconfig": lambda settings: KubeconfigProvider(
         settings.kubeconfig, settings.context, settings.context_again

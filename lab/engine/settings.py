@@ -17,7 +17,8 @@ class LabSettings:
     starts: what a worker's start costs the database, `dear` or `cheap` (see lab.shop.warming).
     nodes: of the cluster; the lab's own parts and its data are on the first.
     kubeconfig, context: of the provider `kubeconfig`; context_again: one that looks like production, named
-    a second time. image: what the lab's own pods run where images are pulled, by default `toil-lab`."""
+    a second time. image: what the lab's own pods run where they are containers, by default `toil-lab`, on
+    kind one that is built. node_image: of kind's nodes."""
 
     name: str = "lab"
     seed: int = 1
@@ -32,6 +33,7 @@ class LabSettings:
     context: str = ""
     context_again: str = ""
     image: str = ""
+    node_image: str = ""
 
     @property
     def parts(self) -> frozenset[str]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from lab.core.namespaces import NO_PREFIX, Namespaces
+
+Say = Callable[[str], None]
+"""Called with what is being done, where that takes long."""
+
+
+def quiet(step: str) -> None:
+    """Nothing is to be said."""
+
 
 LAB_LABEL = "toil-lab/lab"
 """Label of every object that is made with a lab; its value is the lab's name."""
@@ -42,6 +51,10 @@ class Cluster:
     """A pod has a network of its own, in which it may listen on all addresses, as port-forward needs it."""
     namespaces: Namespaces = NO_PREFIX
     """What the lab's namespaces are called there."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """What the nodes get instead of an image that a manifest names."""
+    node_ports: Mapping[str, int] = field(default_factory=dict)
+    """Ports of the nodes for ports of Services (`namespace/name:port`), which are of type NodePort then."""
 
 
 class Provider(Protocol):
@@ -50,18 +63,20 @@ class Provider(Protocol):
     name: str
     capabilities: Capabilities
     alone: bool
-    """A cluster holds one lab at a time, so that graded groups take turns."""
+    """There is room for one lab at a time, so that graded groups take turns."""
     ready_seconds: float
     """How long the lab's parts may take until they are ready: where images are pulled, longer."""
 
     def check(self) -> None:
         """Raise NotReadyError, with the way to get it, when something that it needs is not installed."""
 
-    def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
-        """Start a cluster and return when its API answers. Undoes itself when it fails.
+    def create(
+        self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0, say: Say = quiet
+    ) -> Cluster:
+        """Start a cluster and return when its API answers. What a failure leaves, `delete` removes.
 
         nodes: how many. hour_seconds: the real length of a lab hour, by which a cluster of several nodes
-        gives up a lost one.
+        gives up a lost one. say: called at steps that take long.
 
         Raises ProviderError, or NotReadyError when something is not installed.
         """

@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.core.namespaces import PLAIN
 from lab.errors import NotReadyError, ProviderError, UsageError
-from lab.providers.base import LAB_LABEL, Capabilities, Cluster
+from lab.providers.base import LAB_LABEL, Capabilities, Cluster, Say, quiet
 from lab.providers.engine import Engine
 from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.way import close_way, forget_way, way
@@ -49,7 +49,9 @@ class K3sProvider:
                     hint="docker build -t toil-lab -f clusters/image/Dockerfile . makes it",
                 )
 
-    def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
+    def create(
+        self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0, say: Say = quiet
+    ) -> Cluster:
         if nodes != 1:
             raise UsageError("--nodes is for the local provider: k3s has one node")
         self.check()

@@ -11,7 +11,7 @@ from lab.core.namespaces import PLAIN, Namespaces, prefix_for
 from lab.errors import LabError, UsageError
 from lab.kube.kubeconfig import load_kubeconfig, write_connection
 from lab.providers.asking import ask
-from lab.providers.base import Capabilities, Cluster
+from lab.providers.base import Capabilities, Cluster, Say, quiet
 from lab.providers.contexts import Context, read_context, refuse_production
 from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.guest import belongings, look, remove
@@ -44,7 +44,9 @@ class KubeconfigProvider:
     def check(self) -> None:
         self._chosen()
 
-    def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
+    def create(
+        self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0, say: Say = quiet
+    ) -> Cluster:
         if nodes != 1:
             raise UsageError("--nodes is for the local provider: this cluster has the nodes that it has")
         if not _LABEL_VALUE.fullmatch(directory.name):

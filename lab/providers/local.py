@@ -17,7 +17,7 @@ from lab.core import interrupt
 from lab.core.places import data_root
 from lab.errors import NotReadyError, ProviderError
 from lab.process import find_processes, is_running, process_started, start_daemon, terminate
-from lab.providers.base import Capabilities, Cluster
+from lab.providers.base import Capabilities, Cluster, Say, quiet
 from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.prometheus import installed_prometheus
 
@@ -55,7 +55,9 @@ class LocalProvider:
         if installed_prometheus() is None:
             raise NotReadyError("Prometheus is not installed", hint="lab setup fetches it into the cache")
 
-    def create(self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0) -> Cluster:
+    def create(
+        self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0, say: Say = quiet
+    ) -> Cluster:
         self.check()
         self.delete(directory)
         home = directory / "cluster"
