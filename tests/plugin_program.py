@@ -47,8 +47,10 @@ class PluginProgram:
 
     def answers(self, *answers: Any) -> None:
         """What it prints from now on, from its first time on."""
-        (self.path.parent / "answers").write_text(json.dumps(answers))
         (self.path.parent / "asked").unlink(missing_ok=True)
+        temporary = self.path.with_name("answers.tmp")
+        temporary.write_text(json.dumps(answers))
+        temporary.replace(self.path.with_name("answers"))  # it may be running
 
     def asked(self) -> list[dict[str, Any]]:
         """Each time that it ran: arguments, input and environment."""

@@ -111,6 +111,12 @@ class _Renewing(ApiClient):  # type: ignore[misc]
         self._connection, self._folder = connection, folder
 
     def call_api(self, *given: Any, **more: Any) -> Any:
+        try:
+            return self._call(*given, **more)
+        except NotReadyError as error:  # it does not pass by waiting, as what is not ready does
+            raise ProviderError(error.message, hint=error.hint) from error
+
+    def _call(self, *given: Any, **more: Any) -> Any:
         used = self._connection.credentials()
         try:
             return super().call_api(*given, **more)

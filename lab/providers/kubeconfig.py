@@ -96,6 +96,7 @@ class KubeconfigProvider:
         facts = read_facts(directory)
         if facts is None:
             return []
+        self._follow(directory, facts)
         return ask(_context_of(facts), belongings(Path(facts["kubeconfig"]), directory.name))
 
     def log_tail(self, directory: Path, lines: int = 20) -> str:
