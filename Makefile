@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube docs clean safety contract manifests
+.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube docs clean safety contract manifests image
 
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
@@ -16,7 +16,8 @@ help:
 	@echo "make safety    the safety plane on a localkube, or on a cluster: KUBECONFIG=/path [CONTEXT=name]"
 	@echo "make contract  a provider: PROVIDER=local or k3s, or PROVIDER=kubeconfig KUBECONFIG=/path [CONTEXT=name] [IMAGE=ref]"
 	@echo "make manifests every manifest as a server-side dry run: KUBECONFIG=/path [CONTEXT=name]"
-	@echo "make check     ruff, mypy --strict, import-linter, generated pages"
+	@echo "make image     the image: its steps in a plain directory, and where Docker is, built and run in containers"
+	@echo "make check     ruff, mypy --strict, import-linter, hadolint, generated pages"
 	@echo "make fix       format, and mend what ruff can mend"
 	@echo "make bench     measure: bring-up, API start, grade, memory, pods"
 	@echo "make bench-gateway   measure the gateway against its targets"
@@ -50,6 +51,7 @@ check: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint clusters/image/Dockerfile
 	@$(BIN)/python -m tests.generate --check
 
 fix: $(READY)
@@ -73,6 +75,9 @@ contract: $(READY)
 manifests: $(READY)
 	@MANIFESTS_KUBECONFIG='$(abspath $(call given,KUBECONFIG))' MANIFESTS_CONTEXT='$(call given,CONTEXT)' \
 		MANIFESTS_CONTEXT_AGAIN='$(call given,AGAIN)' $(BIN)/pytest -q tests/manifests
+
+image: $(READY)
+	@$(BIN)/pytest -q -m 'slow or not slow' tests/image
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench
