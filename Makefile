@@ -77,7 +77,7 @@ manifests: $(READY)
 		MANIFESTS_CONTEXT_AGAIN='$(call given,AGAIN)' $(BIN)/pytest -q tests/manifests
 
 image: $(READY)
-	@$(BIN)/pytest -q -m 'slow or not slow' tests/image
+	@$(BIN)/pytest -q -m image tests/image
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench

@@ -100,12 +100,12 @@ def _copy(image: PlainImage, words: list[str], context: Path, stages: dict[str, 
     *froms, to = words
     target = _below(image.root, os.path.join(image.workdir, to))
     for path in (_below(source, word) for word in froms):
-        if path.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__") if source == context else None
-            copy = shutil.copy2 if source == context else os.link
-            shutil.copytree(
-                path, target, symlinks=True, ignore=ignore, copy_function=copy, dirs_exist_ok=True
-            )
+        if path.is_dir() and source != context:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)  # no step takes it twice
+        elif path.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(path, target, symlinks=True, ignore=ignore, dirs_exist_ok=True)
         else:
             into = target / path.name if to.endswith("/") else target
             into.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _run(image: PlainImage, command: str, outside: dict[str, str]) -> None:
     ran = subprocess.run(
         ["/bin/sh", "-c", image.place(command.replace("--no-cache-dir ", ""))],
         cwd=_below(image.root, image.workdir),
-        env=outside | {"PIP_NO_COMPILE": "1"} | image.variables(),
+        env=outside | {"PIP_NO_COMPILE": "1", "PIP_RETRIES": "1"} | image.variables(),
         capture_output=True,
         text=True,
     )

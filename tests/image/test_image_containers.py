@@ -29,7 +29,7 @@ from lab.engine.settings import LabSettings
 from lab.errors import NotReadyError
 from lab.providers.engine import Engine
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.image
 
 DOCKERFILE = "clusters/image/Dockerfile"
 BASES = ("python:3.13-slim", "local/debian-python:12")

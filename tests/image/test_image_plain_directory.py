@@ -24,7 +24,7 @@ from e2e_bench import until
 
 from lab.core.places import data_root
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.image
 
 NOBODY = 65532
 PYTHONS = (
@@ -33,8 +33,9 @@ PYTHONS = (
     Path("/usr/local/bin/python3"),
 )
 PROBE = "import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))"
-COMPILERS = re.compile(r"\.(o|obj|c|cc|cpp|h\.gch)$|^(cc1|ld|gcc|g\+\+|rustc)$")
+COMPILERS = re.compile(r"\.(o|obj)$|^(cc1|ld|gcc|g\+\+|rustc)$")
 SECRETS = re.compile(r"^(\.git|\.kube|\.netrc|\.pypirc|pip\.conf|id_rsa|.*\.kubeconfig|\.env)$")
+NO_INDEX = re.compile(r"No matching distribution|Max retries exceeded|Temporary failure in name resolution")
 IS_ROOT = os.geteuid() == 0
 
 
@@ -56,25 +57,13 @@ def image() -> Iterator[PlainImage]:
     folder = Path(tempfile.mkdtemp(prefix="toil-lab-image-"))
     folder.chmod(0o755)
     try:
-        probe = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "-d",
-            folder / "probe",
-            "setuptools",
-        ]
-        asked = subprocess.run(probe, capture_output=True, text=True)
-        if asked.returncode:
-            pytest.skip(f"no package index answers: {asked.stderr.strip().splitlines()[-1]}")
         outside = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
         outside.pop("PYTHONPATH", None)
         yield follow(data_root() / "clusters" / "image" / "Dockerfile", data_root(), folder, outside)
     except StepFailed as failed:
-        pytest.fail(str(failed))
+        if NO_INDEX.search(str(failed)):
+            pytest.skip(f"no package index answers: {str(failed).splitlines()[-1]}")
+        raise
     finally:
         shutil.rmtree(folder)
 
@@ -130,7 +119,8 @@ def test_nobody_may_change_it(image: PlainImage) -> None:
         "import os, sys\nprint(os.getuid(), sum(os.access(p, os.W_OK) for p, _, _ in os.walk(sys.argv[1])))"
     )
     assert say(image, "python", "-c", program, str(image.root)) == f"{NOBODY if IS_ROOT else os.getuid()} 0"
-    subprocess.run(["chmod", "-R", "u+w", image.root], check=True)
+    if not IS_ROOT:
+        subprocess.run(["chmod", "-R", "u+w", image.root], check=True)
 
 
 def parts() -> list[str]:
