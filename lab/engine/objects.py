@@ -20,6 +20,8 @@ from lab.slo.rules import rule_files
 
 ACTOR = "automation"
 DATABASE_USER = "shop"
+ENCODING = "client_encoding=utf8"
+"""Of every connection to the database, which may have been made with any encoding."""
 DATABASE_OPS = "database-ops"
 """The optional part that is no Deployment: the gateway serves guarded operations of the database."""
 ALERTMANAGER = "alertmanager"
@@ -41,7 +43,7 @@ def made_objects(
     database = {
         "user": DATABASE_USER,
         "password": database_password,
-        "url": f"postgresql://{DATABASE_USER}:{database_password}@{host}:5432/{DATABASE_USER}",
+        "url": f"postgresql://{DATABASE_USER}:{database_password}@{host}:5432/{DATABASE_USER}?{ENCODING}",
     }
     gateway_host = namespaces.host("gateway", "lab-system")
     authority = new_authority("toil-lab gateway")

@@ -26,7 +26,6 @@ def _arguments(application: str) -> dict[str, Any]:
     return {
         "autocommit": True,
         "application_name": application,
-        "client_encoding": "utf8",
         "connect_timeout": 3,
         "options": _OPTIONS,
         "keepalives_idle": 5,

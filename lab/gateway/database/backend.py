@@ -154,7 +154,6 @@ class Backend:
             self._url,
             autocommit=True,
             application_name="gateway",
-            client_encoding="utf8",
             connect_timeout=3,
             options=_OPTIONS,
             keepalives_idle=5,
