@@ -67,7 +67,7 @@ def grade(
     group: Groups = None,
     serial: Serial = False,
     hour: Hour = "60s",
-    provider: Provider = "local",
+    provider: Provider = "",
     again: Annotated[str, typer.Option("--again", help="Judge a kept run again, without running it.")] = "",
     json: Json = False,
 ) -> None:

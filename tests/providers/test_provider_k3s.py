@@ -196,13 +196,17 @@ def test_the_wait_ends_with_readiness_an_end_or_the_time_limit(monkeypatch: pyte
         engines.wait_ready(Starting(b"waiting"))
 
 
-def test_a_grade_that_has_no_engine_says_so(directory: Path) -> None:
+@pytest.mark.parametrize("words", [("--provider", "k3s"), ()], ids=["option", "settings"])
+def test_a_grade_that_has_no_engine_says_so(directory: Path, words: tuple[str, ...]) -> None:
+    settings = directory / "settings.toml"
+    settings.write_text('provider = "kind"' if words else 'provider = "k3s"')
     ran = subprocess.run(
-        [LAB, "grade", "stuck-workers", "--solution", "python", "--provider", "k3s", "--json"],
+        [LAB, "grade", "stuck-workers", "--solution", "python", *words, "--json"],
         env={
             **os.environ,
             "DOCKER_HOST": f"unix://{directory}/docker.sock",
             "LAB_HOME": str(directory / "home"),
+            "LAB_SETTINGS": str(settings),
             "LAB_RESULTS": str(directory / "results"),
         },
         capture_output=True,
