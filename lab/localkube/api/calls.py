@@ -78,8 +78,8 @@ class Call:
         if not isinstance(intent, dict):
             raise bad_request("the body is not a Kubernetes object")
         kind, version = str(intent.get("kind") or ""), str(intent.get("apiVersion") or "")
-        known = (self.resource.kind, self.resource.api_version)
-        if self.info.subresource in ("", "status") and (kind, version) != known:
+        group, own, expected = subresource_kind(self.resource, self.info.subresource)
+        if (kind, version) != (expected, f"{group}/{own}" if group else own):
             shown = version if "/" in version else f"/{version}"
             raise bad_request(f"invalid object type: {shown}, Kind={kind}")
 

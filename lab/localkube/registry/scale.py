@@ -10,9 +10,13 @@ from typing import Any
 
 from lab.kube.objects import KubeObject
 from lab.kube.resources import Resource
+from lab.kube.schema import Schema
 from lab.kube.status import bad_request, invalid
+from lab.localkube.registry.applying import Applied, apply_intent
 from lab.localkube.registry.custom.paths import find_first, set_field
 from lab.localkube.registry.custom.resource import CustomResource
+from lab.localkube.registry.decoding import thaw
+from lab.localkube.registry.ownership import Manager
 
 _WORKLOAD = {
     "specReplicasPath": ".spec.replicas",
@@ -90,3 +94,31 @@ def take_scale(resource: Resource, old: KubeObject, scale: KubeObject) -> KubeOb
     result["metadata"] = dict(old["metadata"])
     result["metadata"]["resourceVersion"] = version or ""
     return result
+
+
+def apply_scale(
+    resource: Resource, old: KubeObject, intent: KubeObject, schema: Schema, author: Manager, *, force: bool
+) -> Applied:
+    """The workload with what a manager declares about its Scale, and who owns what in it then.
+
+    Raises StatusError 400 or 422 for what is no Scale, 409 when another manager set the replicas.
+    """
+    path = _paths(resource)["specReplicasPath"]
+    wanted: KubeObject = {"metadata": {}}
+    if "replicas" in (intent.get("spec") or {}):
+        wanted = set_field(wanted, path, _at(take_scale(resource, old, intent), path))
+    if not force:
+        apply_intent(_as_scale(old), wanted, schema, author, force=False)
+    applied = apply_intent(old, wanted, schema, author, force=True)
+    if _at(applied.obj, path) is None:  # nobody wants a number any more
+        return Applied(set_field(thaw(applied.obj), path, 0), applied.managers)
+    return applied
+
+
+def _as_scale(obj: KubeObject) -> KubeObject:
+    """An object whose managers are shown as those of its Scale: in its version and without their times."""
+    managers = [
+        {**entry, "apiVersion": "autoscaling/v1", "time": ""}
+        for entry in obj["metadata"].get("managedFields") or ()
+    ]
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": managers}}

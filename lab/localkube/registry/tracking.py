@@ -43,8 +43,9 @@ class Tracker:
         self._core = core
 
     def author(self, resource: Resource, name: str, operation: str, subresource: str = "") -> Manager:
-        """A manager that writes now and owns nothing yet."""
-        return Manager(name, operation, resource.api_version, subresource, self._core.timestamp())
+        """A manager that writes now and owns nothing yet. As upstream, one of a scale has no time."""
+        time = "" if subresource == "scale" else self._core.timestamp()
+        return Manager(name, operation, resource.api_version, subresource, time)
 
     def own_new(
         self,
@@ -80,7 +81,7 @@ class Tracker:
         if managers is None:
             managers = [] if forget else read_managers(metadata if given else old["metadata"])
             if (managers or options.field_manager) and schema is not None and not forget:
-                scope = subresource if subresource == "status" else ""
+                scope = subresource if subresource in ("status", "scale") else ""
                 author = self.author(resource, options.field_manager or _OWN_MANAGER, "Update", scope)
                 managers = track_update(old, new, schema, managers, author)
         write_managers(metadata, managers)

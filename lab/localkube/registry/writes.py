@@ -16,6 +16,7 @@ import orjson
 from lab.kube import patch as patches
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.kube.resources import Resource
+from lab.kube.schema import Schema
 from lab.kube.status import (
     StatusError,
     already_exists,
@@ -41,7 +42,7 @@ from lab.localkube.registry.limit_ranges import check_limits
 from lab.localkube.registry.names import generate_name
 from lab.localkube.registry.ownership import Manager, fields_of
 from lab.localkube.registry.quotas import check_quota
-from lab.localkube.registry.scale import scale_of, take_scale
+from lab.localkube.registry.scale import apply_scale, scale_of, take_scale
 from lab.localkube.registry.schemas import schema_of
 from lab.localkube.registry.served import SERVICES
 from lab.localkube.registry.tracking import Tracker
@@ -291,7 +292,7 @@ class Writer:
         if finalized(resource, new):
             return self._core.erase(resource, new, dry_run=options.dry_run)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        self._tracker.own_changes(resource, old, new, subresource, options, managers)
+        self._tracker.own_changes(resource, old, new, "scale" if scale else subresource, options, managers)
         if new == old:
             return old
         return self._core.save(resource, new, dry_run=options.dry_run)
@@ -327,13 +328,15 @@ class Writer:
         Raises StatusError 400, 404, 409, 415 or 422.
         """
         schema = schema_of(resource)
-        if schema is None or subresource not in ("", "status"):
+        if schema is None or subresource not in ("", "status", "scale"):
             raise unsupported_media_type(f"apply is not supported by {resource.plural}/{subresource}")
         if not options.field_manager:
             message = "Required value: is required for apply patch"
             raise invalid(
                 "PatchOptions", "meta.k8s.io", "", [("fieldManager", "FieldValueRequired", message)]
             )
+        if subresource == "scale":
+            return self._apply_scale(resource, namespace, name, intent, schema, options), False
         wanted = self._read(resource, intent, options, as_sent=True)
         metadata = wanted["metadata"]
         if metadata.get("managedFields"):
@@ -352,6 +355,29 @@ class Writer:
         merged, _ = _typed(resource, applied.obj)
         merged["metadata"]["resourceVersion"] = version or old["metadata"]["resourceVersion"]
         return self._store_update(resource, old, merged, subresource, options, applied.managers), False
+
+    def _apply_scale(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        intent: KubeObject,
+        schema: Schema,
+        options: WriteOptions,
+    ) -> KubeObject:
+        scale, unknown = conform(intent, "autoscaling", "v1", "Scale", as_sent=True)
+        if unknown and options.field_validation == "Strict":
+            raise strict_error("Scale", "v1", unknown)
+        if options.field_validation == "Warn":
+            options.warnings.extend(unknown)
+        self._check_name(scale.setdefault("metadata", {}), name)
+        old = self._core.need(resource, namespace, name)
+        author = self._tracker.author(resource, options.field_manager, "Apply", "scale")
+        applied = apply_scale(resource, old, scale, schema, author, force=options.force)
+        new, _ = _typed(resource, applied.obj)
+        new["metadata"]["resourceVersion"] = scale["metadata"].get("resourceVersion", "")
+        done = self._store_update(resource, old, new, "", options, applied.managers, scale=True)
+        return scale_of(resource, done)
 
     @staticmethod
     def _check_version(resource: Resource, old: KubeObject, new: KubeObject) -> None:
