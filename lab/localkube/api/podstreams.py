@@ -29,6 +29,7 @@ from lab.kube.status import (
 from lab.kube.takeover import taken
 from lab.localkube.api.options import integer
 from lab.localkube.api.portforward import Place, forward_ports
+from lab.localkube.api.proxying import Proxy
 from lab.localkube.api.remotecommand import Wanted, open_session
 from lab.localkube.protocols import PodRuntime, Registry, Streams
 
@@ -39,18 +40,17 @@ _LAST_INPUT_SECONDS = 5.0
 
 
 class PodStreams:
-    """Answers log, exec, attach and portforward. Without a runtime (API only) these are 503."""
+    """Answers log, exec, attach, portforward and proxy. Without a runtime (API only) only the last works."""
 
     def __init__(self, registry: Registry, runtime: PodRuntime | None) -> None:
         self._registry = registry
+        self._proxy = Proxy(registry)
         self.runtime = runtime
 
     async def answer(self, request: web.Request, info: RequestInfo, resource: Resource) -> web.StreamResponse:
         """Serve a connecting subresource or the log. Raises StatusError."""
-        if resource.key != "pods" or info.subresource == "proxy":
-            raise service_unavailable(
-                f"the {info.subresource} subresource of {resource.plural} is not served here"
-            )
+        if info.subresource == "proxy":
+            return await self._proxy.answer(request, info, resource)
         pod = self._registry.get(resource, info.namespace, info.name)
         if info.subresource == "log":
             if info.verb != "get":
