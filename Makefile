@@ -14,7 +14,7 @@ help:
 	@echo "make clients   drive kubectl and the other clients, and write their table in docs/localkube.md"
 	@echo "make conformance   the behaviour cases on a localkube, or on a cluster: KUBECONFIG=/path"
 	@echo "make safety    the safety plane on a localkube, or on a cluster: KUBECONFIG=/path [CONTEXT=name]"
-	@echo "make contract  a provider: PROVIDER=local or k3s, or PROVIDER=kubeconfig KUBECONFIG=/path [CONTEXT=name] [IMAGE=ref]"
+	@echo "make contract  a provider: PROVIDER=local, kind [NODE_IMAGE=ref] or k3s, or PROVIDER=kubeconfig KUBECONFIG=/path [CONTEXT=name] [IMAGE=ref]"
 	@echo "make manifests every manifest as a server-side dry run: KUBECONFIG=/path [CONTEXT=name]"
 	@echo "make image     the image: its steps in a plain directory, and where Docker is, built and run in containers"
 	@echo "make check     ruff, mypy --strict, import-linter, hadolint, generated pages"
@@ -70,7 +70,8 @@ safety: $(READY)
 
 contract: $(READY)
 	@LAB_PROVIDER='$(or $(PROVIDER),local)' LAB_KUBECONFIG='$(abspath $(call given,KUBECONFIG))' LAB_CONTEXT='$(call given,CONTEXT)' \
-		LAB_CONTEXT_AGAIN='$(call given,AGAIN)' LAB_IMAGE='$(IMAGE)' $(BIN)/pytest -q -m contract tests/contract
+		LAB_CONTEXT_AGAIN='$(call given,AGAIN)' LAB_IMAGE='$(IMAGE)' LAB_NODE_IMAGE='$(NODE_IMAGE)' \
+		$(BIN)/pytest -q -m contract tests/contract
 
 manifests: $(READY)
 	@MANIFESTS_KUBECONFIG='$(abspath $(call given,KUBECONFIG))' MANIFESTS_CONTEXT='$(call given,CONTEXT)' \

@@ -15,6 +15,9 @@ settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("explore", max_examples=2000, database=None, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+os.environ["LAB_SETTINGS"] = os.devnull
+"""A person's own settings are no part of a test."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("SAFETY_KUBECONFIG"):

@@ -33,8 +33,10 @@ class Ran:
 class Bench:
     """`lab` with LAB_HOME and the current folder below one temporary folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seconds: float = SECONDS) -> None:
+        """seconds: how long a command may take."""
         self.folder = folder
+        self.seconds = seconds
         self.home = folder / "home"
         self.results = folder / "results"
         self.env = {**os.environ, "LAB_HOME": str(self.home), "LAB_RESULTS": str(self.results)}
@@ -52,7 +54,7 @@ class Bench:
         )
 
     def end(self, process: subprocess.Popen[str]) -> Ran:
-        out, err = process.communicate(timeout=SECONDS)
+        out, err = process.communicate(timeout=self.seconds)
         return Ran(process.returncode, out, err)
 
     def lab(self, *arguments: str) -> Ran:

@@ -20,11 +20,18 @@ from lab.cli.output import OUTPUT
 from lab.core.places import cache_home, data_root, results_home, state_home
 from lab.errors import LabError, NotReadyError
 from lab.process import RunError, run
+from lab.providers.commands import HostCommands
+from lab.providers.kind_config import kind_config
+from lab.providers.kind_engines import find_engine, unsuitable
+from lab.providers.kind_tool import PINNED, install_hint, kind_version, shown
 from lab.providers.prometheus import ensure_prometheus, installed_prometheus
 
 GIB = 1024**3
 NEEDED_MEMORY = 1 * GIB
 NEEDED_DISK = 1 * GIB
+NEEDED_BY_NODES = 8 * GIB
+"""On the engine's disk: the node image, the lab's own, and in each node its copy and what it pulls."""
+ONLY_KIND = "only lab up --provider kind needs it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,35 @@ def _kubectl() -> Finding:
     return Finding("kubectl", path is not None, path or "not found", fix, required=False)
 
 
+def _kind() -> Finding:
+    commands = HostCommands()
+    try:
+        version = kind_version(commands)
+    except NotReadyError as error:
+        return Finding("kind", False, error.message, f"{error.hint} ({ONLY_KIND})", required=False)
+    fix = f"{install_hint(commands)}; or lab up --provider kind --node-image with one of its own release"
+    said = shown(version) if version >= PINNED else f"{shown(version)}, older than the lab's node image"
+    return Finding("kind", version >= PINNED, said, fix, required=False)
+
+
+def _engine() -> Finding:
+    what = "container engine"
+    try:
+        engine = find_engine(HostCommands(), os.environ)
+        trouble = unsuitable(engine, kind_config(1).minor)
+        if trouble:
+            raise trouble
+    except LabError as error:
+        return Finding(what, False, error.message, f"{error.hint} ({ONLY_KIND})", required=False)
+    folder = Path(engine.folder)
+    if not engine.folder or not folder.exists():  # it may be on another host, or in a virtual machine
+        return Finding(what, True, str(engine))
+    free = shutil.disk_usage(folder).free
+    detail = f"{engine}; {folder}, {free / GIB:.1f} GiB free"
+    fix = f"{engine.name} system prune frees some; nodes and images need {NEEDED_BY_NODES // GIB} GiB"
+    return Finding(what, free >= NEEDED_BY_NODES, detail, fix, required=False)
+
+
 def _data() -> Finding:
     base = data_root() / "clusters" / "base"
     detail = str(data_root())
@@ -156,4 +192,6 @@ LOOKS: tuple[Callable[[], Finding], ...] = (
     _prometheus,
     _ansible,
     _kubectl,
+    _kind,
+    _engine,
 )

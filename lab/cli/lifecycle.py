@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from dataclasses import asdict, replace
@@ -23,6 +24,7 @@ from lab.engine.providers import provider_of
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, UsageError
 from lab.kube.objects import name_of, namespace_of
+from lab.providers.kind_ready import kind_is_ready
 
 PARTS = {
     "api": "shop", "payments": "shop", "worker": "shop", "load": "shop", "db": "shop", "logstore": "shop",
@@ -111,6 +113,8 @@ def up(
         seconds = time.monotonic() - started
     OUTPUT.text(f"lab {name!r} is up ({seconds:.1f} s): {lab.cluster.server}")
     OUTPUT.next_step("lab exercises", "lab status", 'eval "$(lab env)"')
+    if lab.settings.provider == "local" and kind_is_ready(os.environ):
+        OUTPUT.say("kind is ready here: lab up --provider kind gives the same lab on a real cluster")
     OUTPUT.done(_facts(lab) | {"seconds": round(seconds, 2)})
 
 

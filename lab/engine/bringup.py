@@ -12,6 +12,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -154,7 +155,8 @@ def _bring_up(
     listen = EVERY_ADDRESS if cluster.pod_network else ""
     if listen:
         _listen(deployments, listen)
-    for made in made_objects(settings, admin_token, addresses, listen, cluster.namespaces):
+    there = replace(settings, image=images.get(OWN_IMAGE, ""))
+    for made in made_objects(there, admin_token, addresses, listen, cluster.namespaces):
         kube.create(_sign(made, settings, images))
     for manifest in deployments:
         kube.create(manifest)

@@ -62,6 +62,7 @@ def made_objects(
         "LAB_WORKERS": str(settings.workers),
         "LAB_STARTS": settings.starts,
         "LAB_LISTEN": listen,
+        "LAB_IMAGE": settings.image,
         PREFIX_VARIABLE: namespaces.prefix,
     }
     control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}

@@ -5,6 +5,7 @@ A pod carries the label toil-lab/fault: <entry>. Its name follows from the entry
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -134,7 +135,7 @@ class NeighbourMedium:
         address = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
         container: KubeObject = {
             "name": fault.app,
-            "image": "toil-lab",
+            "image": os.environ.get("LAB_IMAGE") or "toil-lab",
             "imagePullPolicy": "IfNotPresent",
             "command": command,
             "env": [address, *({"name": name, "value": value} for name, value in env.items())],

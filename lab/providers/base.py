@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from lab.core.namespaces import NO_PREFIX, Namespaces
+from lab.errors import UsageError
 
 Say = Callable[[str], None]
 """Called with what is being done, where that takes long."""
@@ -19,6 +21,16 @@ def quiet(step: str) -> None:
 
 LAB_LABEL = "toil-lab/lab"
 """Label of every object that is made with a lab; its value is the lab's name."""
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+def check_name(lab: str) -> None:
+    """Raise UsageError for a lab's name that a cluster would not take as a label's value."""
+    if not _LABEL_VALUE.fullmatch(lab):
+        raise UsageError(
+            f"{lab!r} cannot be a label's value in a cluster",
+            hint="use up to 63 letters, digits and hyphens, the first and the last no hyphen",
+        )
 
 
 @dataclass(frozen=True, slots=True)

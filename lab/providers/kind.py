@@ -21,7 +21,7 @@ from lab.core.places import data_root
 from lab.errors import LabError, NotReadyError, ProviderError, UsageError
 from lab.kube.kubeconfig import load_kubeconfig
 from lab.process import RunError
-from lab.providers.base import Capabilities, Cluster, Say, quiet
+from lab.providers.base import Capabilities, Cluster, Say, check_name, quiet
 from lab.providers.causes import explained
 from lab.providers.commands import Commands, HostCommands
 from lab.providers.facts import facts_file, read_facts, write_facts
@@ -42,7 +42,8 @@ NODE_PORTS = {
 }
 """Ports of Services that clusters/kind maps to this machine; the others are reached through the tunnel."""
 OWN_IMAGE = "toil-lab"
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+MOST_OF_NAME = 32
+"""A cluster's name is part of host names, and may have 50 characters."""
 
 
 class KindProvider:
@@ -72,6 +73,7 @@ class KindProvider:
     def create(
         self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0, say: Say = quiet
     ) -> Cluster:
+        check_name(directory.name)
         name = cluster_name(directory)
         config = kind_config(nodes, self._node_image)
         engine = self._look(config.minor)
@@ -167,16 +169,10 @@ class KindProvider:
 
 
 def cluster_name(directory: Path) -> str:
-    """kind's name for the cluster of the lab in that folder: no other folder's lab has it.
-
-    Raises UsageError for a name that cannot be a host's.
-    """
-    if not _NAME.fullmatch(directory.name):
-        raise UsageError(
-            f"{directory.name!r} cannot be part of a host's name, as kind needs it",
-            hint="use up to 32 small letters, digits and hyphens, the first and the last no hyphen",
-        )
-    return f"toil-lab-{directory.name}-{zlib.crc32(str(directory).encode()):08x}"
+    """kind's name for the cluster of the lab in that folder: no other folder's lab has it."""
+    cleaned = re.sub(r"[^a-z0-9]+", "-", directory.name.lower())[:MOST_OF_NAME].strip("-")
+    digest = f"{zlib.crc32(str(directory).encode()):08x}"
+    return "-".join(filter(None, ("toil-lab", cleaned, digest)))
 
 
 def _server(kubeconfig: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,11 @@ from lab.core.namespaces import PLAIN, Namespaces, prefix_for
 from lab.errors import LabError, UsageError
 from lab.kube.kubeconfig import load_kubeconfig, write_connection
 from lab.providers.asking import ask
-from lab.providers.base import Capabilities, Cluster, Say, quiet
+from lab.providers.base import Capabilities, Cluster, Say, check_name, quiet
 from lab.providers.contexts import Context, read_context, refuse_production
 from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.guest import belongings, look, remove
 from lab.providers.way import close_way, forget_way, way
-
-_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 class KubeconfigProvider:
@@ -49,11 +46,7 @@ class KubeconfigProvider:
     ) -> Cluster:
         if nodes != 1:
             raise UsageError("--nodes is for the local provider: this cluster has the nodes that it has")
-        if not _LABEL_VALUE.fullmatch(directory.name):
-            raise UsageError(
-                f"{directory.name!r} cannot be a label's value in a cluster",
-                hint="use up to 63 letters, digits and hyphens, the first and the last no hyphen",
-            )
+        check_name(directory.name)
         given, context = self._chosen()
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_bench import Bench
+from e2e_bench import SECONDS, Bench
 
 from lab.cli.placement import by_environment
 from lab.engine.providers import provider_of
 from lab.engine.settings import LabSettings
 from lab.providers.base import Provider
+from lab.providers.local import LocalProvider
+
+PULLING_SECONDS = 3600.0
+"""For a command where images are built, pulled and carried into nodes."""
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +26,10 @@ def provider() -> Provider:
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Bench]:
     """Labs of a folder of their own; all are removed at the end, also after Ctrl-C."""
-    made = Bench(tmp_path_factory.mktemp("contract"))
+    pulling = provider.name != LocalProvider.name
+    made = Bench(tmp_path_factory.mktemp("contract"), PULLING_SECONDS if pulling else SECONDS)
     yield made
     made.lab("down", "--all")
     assert made.left() == []
