@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_bench import until
 
 from lab.errors import NotReadyError, ProviderError, UsageError
 from lab.providers import engine as engines
@@ -26,6 +28,29 @@ from lab.providers.k3s import K3sProvider, container_name
 LAB = Path(sys.executable).with_name("lab")
 BASES = ("local/debian-python:12", "python:3.13-slim", "busybox:latest")
 """Images of which one does for a container that is no cluster."""
+
+
+SLEEPING = """
+import sys
+from pathlib import Path
+from lab.core import interrupt
+from lab.providers import engine
+from lab.providers.k3s import K3sProvider
+
+class Sleeping(engine._k3s_class()):
+    def with_kwargs(self, **given):
+        return super().with_kwargs(**given | {"privileged": False})
+
+    def start(self):
+        self.with_command("sleep 600")
+        return super().start()
+
+engine._k3s_class = lambda: Sleeping
+interrupt.install(lambda: None)
+with interrupt.held():
+    K3sProvider(sys.argv[1]).create(Path(sys.argv[2]))
+"""
+"""A cluster that never is ready: an ordinary container in place of k3s."""
 
 
 @pytest.fixture
@@ -146,6 +171,49 @@ def test_what_is_no_cluster_is_refused_with_a_reason_and_nothing_is_left(
     assert refused.value.hint
     assert of_lab(engine, directory) == []
     assert {volume.id for volume in engine.client.volumes.list()} <= volumes
+    assert list(directory.iterdir()) == []
+
+
+@pytest.fixture
+def starting(engine: Engine, base: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that waits for its cluster, whose container runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPING, base, str(directory)],
+        env={**os.environ, "LAB_K3S_IMAGE": base},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(
+        lambda: process.poll() is not None or [c for c in of_lab(engine, directory) if c.status == "running"]
+    )
+    yield process
+    process.kill()
+    process.communicate()
+    for left in of_lab(engine, directory):
+        left.remove(force=True, v=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_it_starts_leaves_nothing(
+    engine: Engine, directory: Path, starting: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    starting.send_signal(number)
+    _, said = starting.communicate(timeout=60)
+    assert said.strip().splitlines()[-1] == "KeyboardInterrupt", said
+    assert of_lab(engine, directory) == []
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_a_killed_command_left_is_removed_later(
+    engine: Engine, directory: Path, starting: subprocess.Popen[str]
+) -> None:
+    starting.kill()
+    starting.wait(60)
+    assert [container.status for container in of_lab(engine, directory)] == ["running"]
+    K3sProvider().delete(directory)
+    assert of_lab(engine, directory) == []
     assert list(directory.iterdir()) == []
 
 
