@@ -25,6 +25,7 @@ from lab.providers.engine import Engine
 from lab.providers.facts import read_facts, write_facts
 from lab.providers.k3s import K3sProvider, container_name
 
+NOWHERE = "unix:///nowhere/docker.sock"
 LAB = Path(sys.executable).with_name("lab")
 BASES = ("local/debian-python:12", "python:3.13-slim", "busybox:latest")
 """Images of which one does for a container that is no cluster."""
@@ -97,7 +98,7 @@ def of_lab(engine: Engine, directory: Path) -> list[Any]:
 def test_without_an_engine_the_reason_and_the_way_out_are_said(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{directory}/docker.sock")
+    monkeypatch.setenv("DOCKER_HOST", NOWHERE)
     with pytest.raises(NotReadyError, match=r"no Docker engine answers: .*No such file") as refused:
         K3sProvider().check()
     assert "DOCKER_HOST" in refused.value.hint
@@ -122,7 +123,7 @@ def test_one_node_is_all_that_it_has(directory: Path) -> None:
 def test_a_lab_whose_engine_is_away_is_not_running_and_not_forgotten(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{directory}/docker.sock")
+    monkeypatch.setenv("DOCKER_HOST", NOWHERE)
     write_facts(directory, {"container": "c", "kubeconfig": "k", "server": "https://localhost:1"})
     provider = K3sProvider()
     assert provider.find(directory) is None
@@ -272,7 +273,7 @@ def test_a_grade_that_has_no_engine_says_so(directory: Path, words: tuple[str, .
         [LAB, "grade", "stuck-workers", "--solution", "python", *words, "--json"],
         env={
             **os.environ,
-            "DOCKER_HOST": f"unix://{directory}/docker.sock",
+            "DOCKER_HOST": NOWHERE,
             "LAB_HOME": str(directory / "home"),
             "LAB_SETTINGS": str(settings),
             "LAB_RESULTS": str(directory / "results"),

@@ -13,6 +13,7 @@ from lab.errors import NotReadyError
 from lab.providers.base import LAB_LABEL
 from lab.providers.engine import Engine
 
+NOWHERE = "unix:///nowhere/docker.sock"
 TEST = """
 import subprocess
 from lab.kube.kubeconfig import load_kubeconfig
@@ -39,7 +40,7 @@ def run(folder: Path, **environment: str) -> str:
 
 
 def test_without_an_engine_the_test_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    said = run(tmp_path, DOCKER_HOST=f"unix://{tmp_path}/docker.sock")
+    said = run(tmp_path, DOCKER_HOST=NOWHERE)
     assert "1 skipped" in said
     assert "no Docker engine answers: [Errno 2] No such file or directory" in said
 
