@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.kube.resources import BUILTIN
+from lab.kube.schema import definition_name, definitions, reference
 from lab.kube.status import StatusError
-from lab.localkube.api.protobuf import MAGIC, decode_object
+from lab.localkube.api.discovery import subresource_kind
+from lab.localkube.api.protobuf import _SPECIAL, _UNIONS, MAGIC, _table, decode_object
+from lab.localkube.api.protobuf.generate import message_name
+from lab.localkube.registry.decoding import conform
+
+READ_AS_A_WHOLE = {*_SPECIAL, *_UNIONS}
 
 
 def field(number: int, value: bytes | int) -> bytes:
@@ -182,3 +189,44 @@ def test_random_bytes_never_crash(raw: bytes, kind: tuple[str, str]) -> None:
         except StatusError as error:
             outcome = error.status()
         assert outcome["kind"] in ("Status", kind[1])
+
+
+def test_every_field_of_every_served_kind_has_its_number() -> None:
+    """Against the schema: what a client may send is read, whichever field it is."""
+    served = [each for each in BUILTIN if "create" in each.verbs]
+    kinds = [(each.group, each.version, each.kind) for each in served]
+    kinds += [subresource_kind(each, name) for each in served for name in each.subresources]
+    pending = {name for kind in kinds if (name := definition_name(*kind)) is not None}
+    absent, seen = [], set[str]()
+    while pending:
+        name = pending.pop()
+        seen.add(name)
+        schema, known = definitions()[name], numbered(message_name(name))
+        for field_name, field_schema in schema.get("properties", {}).items():
+            if field_name not in known and field_name not in ("kind", "apiVersion"):
+                absent.append(f"{name}.{field_name}")
+            inner = (field_schema, field_schema.get("items"), field_schema.get("additionalProperties"))
+            types = {reference(each) for each in inner if isinstance(each, dict)} - {None}
+            pending |= {each for each in types if each and message_name(each) not in READ_AS_A_WHOLE} - seen
+    assert absent == []
+    assert len(seen) > 300
+
+
+def numbered(message: str) -> set[str]:
+    """The names of a message's fields, those of inlined messages included."""
+    names = set[str]()
+    for name, kind, flag in _table()["messages"].get(message, {}).values():
+        names |= numbered(kind) if flag == "i" else {name}
+    return names
+
+
+def test_zeros_that_are_a_choice_are_kept() -> None:
+    """hostUsers and the others are pointers; stdin, hostNetwork and replicas of a status are not."""
+    container = field(1, b"c") + field(16, 0) + field(15, field(2, 0)) + field(2, b"")
+    raw = field(2, field(2, container) + field(37, 0) + field(11, 0) + field(4, 0))
+    spec = conform(decode_object(envelope("v1", "Pod", raw)), "", "v1", "Pod")[0]["spec"]
+    assert spec == {
+        "containers": [{"name": "c", "resources": {}, "securityContext": {"privileged": False}}],
+        "hostUsers": False,
+        "terminationGracePeriodSeconds": 0,
+    }

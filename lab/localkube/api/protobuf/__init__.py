@@ -4,7 +4,7 @@ A body is the magic `k8s\\0`, then a runtime.Unknown with the type and the messa
 read by a table of field numbers (`generate.py` makes it). Answers are JSON, which every client accepts.
 
 Go writes a plain field also when it is zero, a pointer only when it is set. The wire does not say which is
-which, so zeros are dropped but for the names in `_POINTERS`, where zero is a choice and not an absence.
+which, so zeros are kept here; reading the object as its type drops those that are none (`schema.zeros`).
 """
 
 from __future__ import annotations
@@ -32,18 +32,6 @@ _DEEPEST = 40
 Value: TypeAlias = int | bytes
 Message: TypeAlias = Mapping[str, tuple[str, str, str]]
 """Field number -> (JSON name, type, flag); the flag is r (repeated), m (map), i (inlined) or empty."""
-
-_POINTERS = (
-    "activeDeadlineSeconds additionalItems additionalProperties allowPrivilegeEscalation "
-    "automountServiceAccountToken backoffLimit "
-    "blockOwnerDeletion completions controller default defaultMode enableServiceLinks example "
-    "expirationSeconds failedJobsHistoryLimit fsGroup gracePeriodSeconds immutable maxItems maxLength "
-    "maxProperties maximum minItems minLength minProperties minReplicas minimum optional orphanDependents "
-    "parallelism priority privileged progressDeadlineSeconds readOnlyRootFilesystem replicas "
-    "revisionHistoryLimit runAsGroup runAsNonRoot runAsUser served startingDeadlineSeconds storage "
-    "storageClassName successfulJobsHistoryLimit suspend terminationGracePeriodSeconds tolerationSeconds "
-    "ttlSecondsAfterFinished value"
-)
 
 
 def decode_object(content: bytes) -> Any:
@@ -79,11 +67,6 @@ def _table() -> Mapping[str, Any]:
     return table
 
 
-@functools.cache
-def _pointers() -> frozenset[str]:
-    return frozenset(_POINTERS.split())
-
-
 def _roots() -> Mapping[str, str]:
     roots: Mapping[str, str] = _table()["roots"]
     return roots
@@ -108,7 +91,7 @@ def _message(name: str, content: bytes, depth: int) -> dict[str, Any]:
             out.setdefault(key, []).append(_value(kind, raw, depth))
         else:
             value = _value(kind, raw, depth)
-            if value is not None and (value or value == {} or key in _pointers()):
+            if value is not None:
                 out[key] = value
     return out
 
