@@ -43,7 +43,7 @@ _CAUSES = (
         "set hostPort in clusters/kind to 0 and the lab chooses; or end what listens there",
     ),
     _cause(
-        r"failed to pull image|pull access denied|failed to resolve reference",
+        r"failed to pull image|pull access denied|failed to resolve reference|toomanyrequests|no such host",
         NotReadyError,
         "an image cannot be pulled",
         "look at the network and at the registry's name; an image that is there already is not pulled",
