@@ -20,6 +20,7 @@ import yaml
 from lab.core import interrupt
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import data_root
+from lab.engine.boundaries import bounded
 from lab.engine.lab import Lab, LabRecord, lab_directory, labs_home, write_record
 from lab.engine.objects import DATABASE_OPS, made_objects
 from lab.engine.parts import OPTIONAL, files_of, part_names, refuse_lacking
@@ -138,6 +139,8 @@ def _bring_up(
     )
     importing.join()
     images = dict(cluster.images) | ({OWN_IMAGE: settings.image} if settings.image else {})
+    if cluster.shared:
+        manifests = bounded(manifests, load_manifests(folder / "boundaries"))
     for manifest in manifests:
         _sign(manifest, settings, images)
         _open_ports(manifest, cluster.node_ports)

@@ -67,6 +67,8 @@ class Cluster:
     """What the nodes get instead of an image that a manifest names."""
     node_ports: Mapping[str, int] = field(default_factory=dict)
     """Ports of the nodes for ports of Services (`namespace/name:port`), which are of type NodePort then."""
+    shared: bool = False
+    """Others use it too: the lab gets boundaries (quotas, network policies), and its nodes are left alone."""
 
 
 class Provider(Protocol):

@@ -61,8 +61,15 @@ class KubeconfigProvider:
             "prefix": namespaces.prefix,
         }
         write_facts(directory, facts)
-        # A localkube's pods share the addresses of its host.
-        return Cluster(self.name, kubeconfig, context.server, facts, "localkube" not in version, namespaces)
+        return Cluster(
+            self.name,
+            kubeconfig,
+            context.server,
+            facts,
+            pod_network="localkube" not in version,  # its pods share the addresses of its host
+            namespaces=namespaces,
+            shared=True,
+        )
 
     def find(self, directory: Path) -> Cluster | None:
         facts = read_facts(directory)

@@ -18,7 +18,9 @@ from lab.engine.renaming import renamed
 from lab.engine.settings import LabSettings
 
 TEAM = Namespaces("team-a")
-FOLDERS = [folder for folder in ("base", "guest") if (data_root() / "clusters" / folder).is_dir()]
+FOLDERS = [
+    folder for folder in ("base", "parts", "boundaries") if (data_root() / "clusters" / folder).is_dir()
+]
 _HOST = re.compile(rf"\.({'|'.join(PLAIN)})\.svc")
 _REFERENCES = ("namespace", "kubernetes.io/metadata.name")
 

@@ -85,6 +85,8 @@ async def test_it_lands_on_a_node_of_the_shop_and_is_taken_away_or_cured_by_dele
     pod = await bench.kube.get("pods", "analytics-0001", "shop")
     assert pod["metadata"]["labels"] == {"app": "analytics", MARK: entry.id}
     assert {"name": "PROCESSES_PER_PROCESSOR", "value": "3"} in pod["spec"]["containers"][0]["env"]
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]  # as a restricted namespace asks of every pod
+    assert pod["spec"]["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     with pytest.raises(OccupiedError):
         await injector.inject(FAULT, parameters={"node": "two"})
     [other] = await injector.inject(FAULT)
