@@ -22,7 +22,7 @@ from lab.engine import lab as labs
 from lab.engine.program import early_end, last_words
 from lab.errors import UsageError
 
-HOW_TO_WATCH = "kubectl -n automation logs -f deploy/automation"
+HOW_TO_WATCH = "kubectl -n {} logs -f deploy/automation"
 
 
 class Switch(StrEnum):
@@ -69,7 +69,7 @@ def run(
         OUTPUT.next_step("lab logs automation", "lab stop", "lab run once it is mended")
     elif mode is Mode.SHADOW:
         OUTPUT.text(_running(automation, mode, folder))
-        OUTPUT.next_step(HOW_TO_WATCH, "lab shadow-report")
+        OUTPUT.next_step(HOW_TO_WATCH.format(lab.namespaces.real("automation")), "lab shadow-report")
     elif plan is not None:
         OUTPUT.text(_running(automation, mode, folder))
         shares = ", ".join(f"{percent_text(step)} %" for step in plan.steps)
@@ -77,7 +77,9 @@ def run(
         OUTPUT.next_step("lab canary", "lab canary abort", "lab kill-switch on")
     else:
         OUTPUT.text(_running(automation, mode, folder))
-        OUTPUT.next_step(HOW_TO_WATCH, "lab ledger", "lab kill-switch on")
+        OUTPUT.next_step(
+            HOW_TO_WATCH.format(lab.namespaces.real("automation")), "lab ledger", "lab kill-switch on"
+        )
     OUTPUT.done(
         {
             "automation": automation.name,

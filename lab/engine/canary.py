@@ -42,7 +42,7 @@ def status(lab: Lab) -> Status:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(
             f"the status of the canary cannot be read: {error!r}"[:300],
-            hint=f"kubectl -n {NAMESPACE} get configmap {STATUS} -o yaml shows it",
+            hint=f"kubectl -n {lab.namespaces.real(NAMESPACE)} get configmap {STATUS} -o yaml shows it",
         ) from error
 
 
@@ -91,6 +91,6 @@ def _wait(lab: Lab, condition: Callable[[Status], bool], seconds: float, what: s
     if not wait_until(seen, seconds=seconds, every=_EVERY):
         raise DeadlineExceeded(
             f"the canary {what} within {seconds:.0f} s",
-            hint=f"kubectl -n {NAMESPACE} logs deploy/canary tells what it waits for",
+            hint=f"kubectl -n {lab.namespaces.real(NAMESPACE)} logs deploy/canary tells what it waits for",
         )
     return found

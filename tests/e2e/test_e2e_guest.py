@@ -35,7 +35,7 @@ def untouched(bench: Bench, name: str) -> bool:
     return off and all(part["ok"] for part in found["parts"])
 
 
-def test_two_guests_do_not_see_each_other_and_leave_nothing(bench: Bench, host: Served) -> None:
+def test_two_guests_do_not_see_each_other_and_leave_nothing(host: Served, bench: Bench) -> None:
     before = everything(host.kubeconfig)
     options = ("--provider", "kubeconfig", "--kubeconfig", str(host.kubeconfig), "--starts", "cheap")
     for name in ("team-a", "team-b"):
@@ -47,7 +47,6 @@ def test_two_guests_do_not_see_each_other_and_leave_nothing(bench: Bench, host: 
 
     assert bench.lab("break", "hung-workers", "--name", "team-a").code == 0
     until(lambda: status(bench, "team-a")["open_incidents"])
-    assert status(bench, "team-a")["active_faults"] == 1
     assert bench.lab("kill-switch", "on", "--name", "team-a").code == 0
     assert status(bench, "team-a")["kill_switch"] == "on"
     until(lambda: untouched(bench, "team-b"))
