@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube docs clean safety contract manifests image
+.PHONY: help setup demo test test-slow clients conformance check fix bench bench-gateway bench-kube bench-scale docs clean safety contract manifests image
 
 help:
 	@echo "make demo      set everything up, then the main job from lab up to a graded report"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench     measure: bring-up, API start, grade, memory, pods"
 	@echo "make bench-gateway   measure the gateway against its targets"
 	@echo "make bench-kube      measure localkube against its targets; KUBECONFIG=FILE another server, AGAINST=FILE in turns"
+	@echo "make bench-scale     replay the load of many labs on a server: [KUBECONFIG=FILE] [N=1,10,50]"
 	@echo "make docs      generate the pages that are generated"
 
 setup: $(READY)
@@ -90,6 +91,10 @@ bench-gateway: $(READY)
 bench-kube: $(READY)
 	@$(BIN)/python -m tests.bench_kube $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) \
 		$(if $(AGAINST),--against $(AGAINST)) $(BENCH)
+
+bench-scale: $(READY)
+	@$(BIN)/python -m tests.bench_scale $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) \
+		$(if $(N),--labs $(N)) $(BENCH)
 
 docs: $(READY)
 	@$(BIN)/python -m tests.generate
