@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import UsageError
+from lab.gateway.database import backend
 from lab.gateway.dryrun import stores_nothing, to_dry_run
 from lab.gateway.image import MAX_IMAGE_BYTES, MAX_OPERATIONS, bare, image, json_patch
 from lab.gateway.settings import GatewaySettings
 from lab.gateway.target import read_target
 from lab.kube.status import StatusError
+from lab.shop import database, warming
 
 POD = "/api/v1/namespaces/shop/pods/w"
 JSON = "application/json"
@@ -114,3 +116,9 @@ def test_settings_come_from_the_environment() -> None:
     assert (settings.host, settings.scale.hour_seconds, settings.port) == ("127.0.0.9", 30.0, 8443)
     with pytest.raises(UsageError, match="setting"):
         GatewaySettings.from_environment({"GATEWAY_LISTEN_PORT": "many"})
+
+
+def test_nobody_waits_for_the_gateway_s_lock_in_the_shop_s_database() -> None:
+    """They are numbers in one database, and the gateway holds its own for as long as it lives."""
+    locks = [backend._LOCK, warming._LOCK, database._SCHEMA_LOCK]
+    assert len(set(locks)) == len(locks)

@@ -20,7 +20,7 @@ from lab.gateway.database.call import Call, Session
 
 CHANNEL = "ops_requests"
 MISSED = "the gateway did not take the request in time, so nothing was done"
-_LOCK = 7_206_155
+_LOCK = 7_206_156
 _LOOK_SECONDS = 1.0
 _OPTIONS = "-c statement_timeout=5000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=10000"
 Parameters = Sequence[Any] | Mapping[str, Any]
