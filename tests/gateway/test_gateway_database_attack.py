@@ -51,7 +51,7 @@ ATTACKS = """
     SET ROLE pg_signal_backend
     SET SESSION AUTHORIZATION shop
     SELECT pg_advisory_lock(7206154)
-    SELECT pg_try_advisory_lock_shared(7206155)
+    SELECT pg_try_advisory_lock_shared(7206156)
     SELECT pg_advisory_xact_lock(1, 2)
     SELECT pg_advisory_unlock_all()
     SELECT lo_create(0)
