@@ -20,7 +20,6 @@ from lab.engine import providers as table
 from lab.engine.lab import lab_directory
 from lab.engine.settings import LabSettings
 from lab.errors import LabError, NotReadyError, ProviderError, UsageError
-from lab.providers.image import image_of
 from lab.providers.kind import KindProvider, cluster_name
 from lab.providers.kind_config import kind_config
 
@@ -38,9 +37,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-@pytest.fixture(scope="session")
-def image() -> str:
-    return image_of(data_root())
+@pytest.fixture(autouse=True)
+def image(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the lab's image, which is read from all files of the lab otherwise."""
+    monkeypatch.setattr("lab.providers.kind.image_of", lambda root: "localhost/toil-lab:0.1.0-0123456789ab")
+    return "localhost/toil-lab:0.1.0-0123456789ab"
 
 
 def player(home: Path, image: str, steps: list[Step], programs: list[str]) -> Player:
