@@ -129,6 +129,7 @@ def test_into_each_namespace_come_the_labs_own_pods_alone(namespace: str) -> Non
                 assert chosen in Namespaces("team-a").all
 
 
+@pytest.mark.slow
 @any_cluster.own_cluster_only
 async def test_pods_that_do_not_say_what_they_need_get_something_and_too_many_are_refused(
     tmp_path: Path,
