@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from lab.core.namespaces import PLAIN
+from lab.core.places import data_root
 from lab.errors import NotReadyError, ProviderError, UsageError
-from lab.providers.base import LAB_LABEL, Capabilities, Cluster, Say, quiet
+from lab.process import RunError
+from lab.providers.base import LAB_LABEL, Capabilities, Cluster, Say, check_name, quiet
+from lab.providers.causes import explained
+from lab.providers.commands import HostCommands
 from lab.providers.engine import Engine
 from lab.providers.facts import facts_file, read_facts, write_facts
+from lab.providers.image import BUILD_SECONDS, build_command, build_variables, image_of
+from lab.providers.kind_config import pinned_images
 from lab.providers.way import close_way, forget_way, way
 
 OWN_IMAGE = "toil-lab"
@@ -38,15 +44,15 @@ class K3sProvider:
     )
 
     def __init__(self, image: str = "") -> None:
-        """image: what the lab's own pods run, by default `toil-lab`; it is brought into the cluster."""
-        self._image = image or OWN_IMAGE
+        """image: what the lab's own pods run, by default one that is built; it goes into the cluster."""
+        self._image = image
 
     def check(self) -> None:
         with Engine() as engine:
-            if not engine.has_image(self._image):
+            if self._image and not engine.has_image(self._image):
                 raise NotReadyError(
-                    f"the Docker engine has no image {self._image}, which the lab's pods run",
-                    hint="docker build -t toil-lab -f clusters/image/Dockerfile . makes it",
+                    f"the Docker engine has no image {self._image}, which the lab's pods are to run",
+                    hint="docker pull it, or leave --image out and the lab builds its own",
                 )
 
     def create(
@@ -54,8 +60,10 @@ class K3sProvider:
     ) -> Cluster:
         if nodes != 1:
             raise UsageError("--nodes is for the local provider: k3s has one node")
+        check_name(directory.name)
         self.check()
         self.delete(directory)
+        image = self._prepare_image(say)
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)
         kubeconfig = home / "admin.kubeconfig"
@@ -63,8 +71,10 @@ class K3sProvider:
         write_facts(directory, {"container": container, "kubeconfig": str(kubeconfig), "server": ""})
         try:
             with Engine() as engine:
+                say("k3s: its image and its start")
                 server = engine.start_k3s(container, {LAB_LABEL: directory.name}, kubeconfig)
-                engine.carry_image(self._image, container)
+                say("the image, into the cluster")
+                engine.carry_image(image, container)
         except BaseException:
             self.delete(directory)
             raise
@@ -74,7 +84,8 @@ class K3sProvider:
             "server": server,
         }
         write_facts(directory, facts)
-        return Cluster(self.name, kubeconfig, server, facts, pod_network=True)
+        images = pinned_images() | {OWN_IMAGE: image}
+        return Cluster(self.name, kubeconfig, server, facts, pod_network=True, images=images)
 
     def find(self, directory: Path) -> Cluster | None:
         facts = read_facts(directory)
@@ -112,6 +123,20 @@ class K3sProvider:
                 return engine.log_tail(str(facts.get("container", "")), lines)
         except (NotReadyError, ProviderError):
             return ""
+
+    def _prepare_image(self, say: Say) -> str:
+        """The image for the lab's own pods, which the engine then has."""
+        image = self._image or image_of(data_root())
+        with Engine() as engine:
+            if engine.has_image(image):
+                return image
+        say("the lab's image, which takes some minutes once")
+        try:
+            command = build_command("docker", image, data_root())
+            HostCommands().run(command, timeout=BUILD_SECONDS, env=build_variables())
+        except RunError as error:
+            raise explained("building the lab's image", "docker", error) from error
+        return image
 
 
 def container_name(directory: Path) -> str:

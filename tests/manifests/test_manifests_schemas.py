@@ -13,7 +13,7 @@ from manifest_files import Manifest, documented, made, stored
 
 from lab.providers.guest import OLDEST_MINOR
 
-MINORS = (f"1.{OLDEST_MINOR}", "1.33", "1.36")
+MINORS = (f"1.{OLDEST_MINOR}", "1.33", "1.37")
 """The oldest that the lab runs on, and two that clusters have today."""
 
 

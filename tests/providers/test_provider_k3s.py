@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from e2e_bench import until
 
-from lab.errors import NotReadyError, ProviderError, UsageError
+from lab.errors import LabError, NotReadyError, ProviderError, UsageError
 from lab.providers import engine as engines
+from lab.providers import k3s
 from lab.providers.base import LAB_LABEL
 from lab.providers.engine import Engine
 from lab.providers.facts import read_facts, write_facts
@@ -143,7 +144,33 @@ def test_labs_of_two_folders_never_share_a_container(tmp_path: Path) -> None:
 def test_an_image_that_is_not_there_is_named(engine: Engine) -> None:
     with pytest.raises(NotReadyError, match="no image toil-lab-nobody-made:it") as refused:
         K3sProvider("toil-lab-nobody-made:it").check()
-    assert "docker build" in refused.value.hint
+    assert "the lab builds its own" in refused.value.hint
+
+
+@pytest.mark.slow
+def test_an_image_that_cannot_be_built_is_said_and_nothing_is_left(
+    engine: Engine, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(k3s, "image_of", lambda root: "localhost/toil-lab:nobody-made-it")
+    monkeypatch.setattr(k3s, "data_root", lambda: directory / "absent")
+    said: list[str] = []
+    with pytest.raises(LabError, match="building the lab's image") as refused:
+        K3sProvider().create(directory, say=said.append)
+    assert "\n" not in refused.value.message
+    assert said == ["the lab's image, which takes some minutes once"]
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_image_that_is_there_is_not_built_again(
+    engine: Engine, base: str, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(k3s, "image_of", lambda root: base)
+    monkeypatch.setenv("LAB_K3S_IMAGE", "127.0.0.1:1/k3s:absent")
+    said: list[str] = []
+    with pytest.raises(NotReadyError, match="cannot be pulled"):
+        K3sProvider().create(directory, say=said.append)
+    assert said == ["k3s: its image and its start"]
 
 
 @pytest.mark.slow
