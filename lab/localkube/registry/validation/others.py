@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Collection
 
 from lab.kube.objects import KubeObject
-from lab.localkube.registry.names import label_problem, subdomain_problem
+from lab.localkube.registry.names import CONFIG_KEY, CONFIG_KEY_MESSAGE, label_problem, subdomain_problem
 from lab.localkube.registry.validation.causes import Causes
 from lab.localkube.registry.validation.metadata import check_labels
 from lab.localkube.registry.validation.numbers import PROTOCOLS, check_port, check_port_or_name
 
-_KEY = re.compile(r"[-._a-zA-Z0-9]+\Z")
-_KEY_MESSAGE = (
-    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-    "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-)
 _LIMIT = 1024 * 1024
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _SECRET_KEYS = {
@@ -80,8 +74,8 @@ def _check_keys(data: KubeObject, path: str, causes: Causes, binary: Collection[
     for key in sorted(data):
         if len(key) > 253:
             causes.invalid(f"{path}[{key}]", key, "must be no more than 253 characters")
-        if not _KEY.match(key):
-            causes.invalid(f"{path}[{key}]", key, _KEY_MESSAGE)
+        if not CONFIG_KEY.match(key):
+            causes.invalid(f"{path}[{key}]", key, CONFIG_KEY_MESSAGE)
         if key in (".", ".."):
             causes.invalid(f"{path}[{key}]", key, f"must not be '{key}'")
         elif key.startswith(".."):

@@ -18,6 +18,7 @@ from lab.localkube.registry.validation.numbers import (
     check_port_or_name,
     check_quantity,
 )
+from lab.localkube.registry.validation.placement import check_placement
 from lab.localkube.registry.validation.probes import check_action, check_probe_grace, check_role
 from lab.localkube.registry.validation.tolerations import check_tolerations
 from lab.localkube.registry.validation.volumes import check_mount_paths, check_volume_paths
@@ -84,6 +85,8 @@ def check_pod_spec(spec: KubeObject, path: str, causes: Causes) -> None:
         causes.invalid(
             f"{path}.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive"
         )
+    _check_identity(spec.get("securityContext") or {}, f"{path}.securityContext", causes)
+    check_placement(spec, path, causes)
     check_tolerations(spec.get("tolerations") or (), f"{path}.tolerations", causes)
     for field, problem_of in _NAMES.items():
         problem = problem_of(spec[field]) if spec.get(field) else ""
@@ -146,6 +149,7 @@ def _check_container(container: KubeObject, path: str, volumes: set[str], causes
     check_environment(container, path, causes)
     _check_mounts(container.get("volumeMounts") or (), f"{path}.volumeMounts", volumes, causes)
     _check_enumeration(container, "imagePullPolicy", _PULL_POLICIES, path, causes)
+    _check_identity(container.get("securityContext") or {}, f"{path}.securityContext", causes)
     _check_resources(container.get("resources") or {}, f"{path}.resources", causes)
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(probe) is not None:
@@ -168,6 +172,12 @@ def check_ephemeral_container(container: KubeObject, path: str, volumes: set[str
                 causes.forbidden(f"{path}.volumeMounts[{index}].{field}", _EPHEMERAL)
 
 
+def _check_identity(context: KubeObject, path: str, causes: Causes) -> None:
+    for field in ("fsGroup", "runAsUser", "runAsGroup"):
+        if context.get(field) is not None and not 0 <= context[field] < 1 << 31:
+            causes.invalid(f"{path}.{field}", context[field], "must be between 0 and 2147483647, inclusive")
+
+
 def _check_ports(ports: Collection[KubeObject], path: str, causes: Causes) -> None:
     names: set[str] = set()
     for index, port in enumerate(ports):
@@ -182,6 +192,8 @@ def _check_ports(ports: Collection[KubeObject], path: str, causes: Causes) -> No
             causes.required(f"{at}.containerPort")
         else:
             check_port(port["containerPort"], f"{at}.containerPort", causes)
+        if port.get("hostPort"):
+            check_port(port["hostPort"], f"{at}.hostPort", causes)
         _check_enumeration(port, "protocol", PROTOCOLS, at, causes)
 
 
@@ -191,7 +203,7 @@ def _check_mounts(mounts: Collection[KubeObject], path: str, volumes: set[str], 
         at, name, where = f"{path}[{index}]", mount.get("name", ""), mount.get("mountPath", "")
         if not name:
             causes.required(f"{at}.name")
-        elif name not in volumes:
+        if name not in volumes:
             causes.not_found(f"{at}.name", name)
         if not where:
             causes.required(f"{at}.mountPath")

@@ -30,6 +30,12 @@ _STATEFULSET_FORBIDDEN = (
 )
 
 
+def _check_template_spec(spec: KubeObject, path: str, causes: Causes) -> None:
+    check_pod_spec(spec, path, causes)
+    if spec.get("ephemeralContainers"):
+        causes.forbidden(f"{path}.ephemeralContainers", "ephemeral containers not allowed in pod template")
+
+
 def _check_template(obj: KubeObject, kind: str, policies: Collection[str], causes: Causes) -> None:
     """Selector, template and that they fit; a controller's pods have one of the restart policies."""
     spec = obj.get("spec") or {}
@@ -47,10 +53,12 @@ def _check_template(obj: KubeObject, kind: str, policies: Collection[str], cause
         why = "`selector` does not match template `labels`"
         causes.invalid("spec.template.metadata.labels", labels or None, why)
     check_labels(labels, "spec.template.labels", causes)
-    check_pod_spec(template.get("spec") or {}, "spec.template.spec", causes)
+    _check_template_spec(template.get("spec") or {}, "spec.template.spec", causes)
     policy = (template.get("spec") or {}).get("restartPolicy")
     if policy not in policies:
         causes.unsupported("spec.template.spec.restartPolicy", policy, policies)
+    if kind in ("deployment", "replicaset"):
+        _refuse_deadline(obj, "ReplicaSet", causes)
     check_not_negative(spec.get("revisionHistoryLimit"), "spec.revisionHistoryLimit", causes)
 
 
@@ -69,7 +77,7 @@ def check_pod_template(obj: KubeObject, causes: Causes) -> None:
     """A PodTemplate."""
     template = obj.get("template") or {}
     check_labels(labels_of(template), "template.labels", causes)
-    check_pod_spec(template.get("spec") or {}, "template.spec", causes)
+    _check_template_spec(template.get("spec") or {}, "template.spec", causes)
 
 
 def check_replication_controller(obj: KubeObject, causes: Causes) -> None:
@@ -88,7 +96,7 @@ def check_replication_controller(obj: KubeObject, causes: Causes) -> None:
         why = "`selector` does not match template `labels`"
         causes.invalid("spec.template.metadata.labels", labels or None, why)
     check_labels(labels, "spec.template.labels", causes)
-    check_pod_spec(pod, "spec.template.spec", causes)
+    _check_template_spec(pod, "spec.template.spec", causes)
     if pod.get("restartPolicy") != "Always":
         causes.unsupported("spec.template.spec.restartPolicy", pod.get("restartPolicy"), ("Always",))
     if pod.get("activeDeadlineSeconds") is not None:
@@ -203,7 +211,7 @@ def _check_job_spec(spec: KubeObject, path: str, causes: Causes) -> None:
     ):
         check_not_negative(spec.get(field), f"{path}.{field}", causes)
     check_labels(labels_of(template), f"{path}.template.labels", causes)
-    check_pod_spec(pod, f"{path}.template.spec", causes)
+    _check_template_spec(pod, f"{path}.template.spec", causes)
     if pod.get("restartPolicy", "Always") == "Always":
         causes.required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
 
