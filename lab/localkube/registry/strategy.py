@@ -141,7 +141,7 @@ def _desired(obj: KubeObject) -> KubeObject:
 def take_status(resource: Resource, old: KubeObject, new: KubeObject) -> KubeObject:
     """The result of a write to /status: the old object with the new one's status.
 
-    Annotations and, for pods and nodes, labels may be written with it, as upstream allows.
+    Annotations and labels may be written with it, but for a Deployment's labels, as upstream has it.
     """
     if isinstance(resource, CustomResource):
         return take_custom_status(old, new)
@@ -150,9 +150,25 @@ def take_status(resource: Resource, old: KubeObject, new: KubeObject) -> KubeObj
     result.pop("status", None)
     if "status" in new:
         result["status"] = new["status"]
-    writable = ("annotations", "labels") if resource.key in ("pods", "nodes") else ("annotations",)
+    _complete_status(resource, old, result)
+    writable = ("annotations",) if resource.key == "deployments.apps" else ("annotations", "labels")
     for field in (*writable, "managedFields"):
         result["metadata"].pop(field, None)
         if new["metadata"].get(field):
             result["metadata"][field] = new["metadata"][field]
     return result
+
+
+def _complete_status(resource: Resource, old: KubeObject, new: KubeObject) -> None:
+    """What a status has even when its writer leaves it out."""
+    status = new.get("status")
+    if status is None:
+        return
+    if resource.key in _PENDING and resource.key != "pods":
+        status.setdefault("phase", "Pending")
+    elif resource.key == "namespaces":
+        status.setdefault("phase", "Active")
+    elif resource.key == "pods" and not status.get("qosClass"):
+        kept = (old.get("status") or {}).get("qosClass")
+        if kept:
+            status["qosClass"] = kept

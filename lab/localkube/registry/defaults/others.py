@@ -59,6 +59,8 @@ def default_volume(obj: KubeObject) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("volumeMode", "Filesystem")
     spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+    if "hostPath" in spec:
+        spec["hostPath"].setdefault("type", "")
 
 
 def default_endpoints(obj: KubeObject) -> None:
