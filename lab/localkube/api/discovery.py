@@ -25,6 +25,13 @@ _SUBRESOURCES: dict[str, tuple[tuple[str, str, str], tuple[str, ...]]] = {
     "portforward": (("", "v1", "PodPortForwardOptions"), _CONNECT),
 }
 """Subresources that are not of their parent's kind: what they are, and their verbs."""
+_FIRST_GROUPS = (
+    *("apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch"),
+    *("networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io"),
+    *("admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io"),
+    "discovery.k8s.io",
+)
+"""The order in which upstream lists its groups, and kubectl therefore what is in them; others follow."""
 
 
 def subresource_kind(resource: Resource, subresource: str) -> tuple[str, str, str]:
@@ -61,7 +68,8 @@ class Discovery:
         for resource in self._registry.resources():
             if resource.group and resource.version not in out.setdefault(resource.group, []):
                 out[resource.group].append(resource.version)
-        return out
+        own = {group: place for place, group in enumerate(_FIRST_GROUPS)}
+        return dict(sorted(out.items(), key=lambda entry: own.get(entry[0], len(own))))
 
     def core_versions(self) -> KubeObject:
         """/api"""
@@ -123,7 +131,9 @@ class Discovery:
         return document, '"' + hashlib.sha256(orjson.dumps(document)).hexdigest().upper() + '"'
 
     def _of(self, group: str, version: str) -> Sequence[Resource]:
-        return [r for r in self._registry.resources() if (r.group, r.version) == (group, version)]
+        """Those of a version, by name."""
+        found = [r for r in self._registry.resources() if (r.group, r.version) == (group, version)]
+        return sorted(found, key=lambda resource: resource.plural)
 
     def _group(self, name: str, versions: Sequence[str]) -> KubeObject:
         entries = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
