@@ -55,7 +55,8 @@ async def test_aggregated_discovery_and_its_etag(kube: KubeClient) -> None:
         answer = await kube.request("GET", "/apis", headers={"Accept": accept})
         assert answer["apiVersion"] == f"apidiscovery.k8s.io/{version}"
         apps = next(item for item in answer["items"] if item["metadata"]["name"] == "apps")
-        deployments = apps["versions"][0]["resources"][0]
+        resources = apps["versions"][0]["resources"]
+        deployments = next(each for each in resources if each["resource"] == "deployments")
         assert deployments["responseKind"]["kind"] == "Deployment"
         assert {"scale", "status"} == {sub["subresource"] for sub in deployments["subresources"]}
 
