@@ -19,6 +19,8 @@ from lab.slo.prometheus import prometheus_config
 from lab.slo.rules import rule_files
 
 ACTOR = "automation"
+LOOPBACK = "127.0.0.1"
+"""The gateway's other address, where a port of this machine leads to it."""
 DATABASE_USER = "shop"
 ENCODING = "client_encoding=utf8"
 """Of every connection to the database, which may have been made with any encoding."""
@@ -50,7 +52,7 @@ def made_objects(
     cert, key = authority.issue(
         "gateway",
         dns_names=[gateway_host, f"{gateway_host}.cluster.local"],
-        ip_addresses=[gateway_ip],
+        ip_addresses=[gateway_ip, LOOPBACK],
     )
     ca = authority.cert_pem
     client_token = secrets.token_urlsafe(32)
