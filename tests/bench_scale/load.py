@@ -7,6 +7,7 @@ object of the same kind and about the same size, in a namespace of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from dataclasses import dataclass, field
@@ -29,16 +30,15 @@ class Kind:
 
 
 BUSY = (
-    Kind("get", 4.0),
-    Kind("list", 0.5),
-    Kind("patch", 0.5),
-    Kind("status", 0.5),
-    Kind("event", 0.5),
-    Kind("lease", 0.1),
-    Kind("review", 0.1),
+    Kind("get", 7.4),
+    Kind("list", 4.3),
+    Kind("patch", 1.2),
+    Kind("status", 0.4),
+    Kind("event", 0.7),
+    Kind("lease", 0.02),
 )
 """A lab under an exercise with live automation and faults."""
-PODS, CONFIG_MAPS, WATCHES = 20, 20, 30
+PODS, CONFIG_MAPS, WATCHES = 20, 20, 24
 CONFIG_MAP_BYTES = 8 * 1024
 
 
@@ -59,11 +59,15 @@ class Replay:
         self._namespace = f"bench-scale-{number}"
         self._random = random.Random(number)
         self._seen = seen
+        self._watches: list[asyncio.Task[None]] = []
 
     async def furnish(self) -> None:
         """Make the namespace and its objects."""
         metadata = {"name": self._namespace, "labels": {LABEL: "yes"}}
         await self._kube.create("namespaces", {"metadata": metadata})
+        with contextlib.suppress(StatusError):  # where controllers run, they have made it
+            account = {"metadata": {"name": "default"}}
+            await self._kube.create("serviceaccounts", account, self._namespace)
         text = "x" * CONFIG_MAP_BYTES
         for number in range(CONFIG_MAPS):
             config_map = {"metadata": {"name": f"c-{number}"}, "data": {"text": text}}
@@ -73,21 +77,29 @@ class Replay:
         lease = {"metadata": {"name": "holder"}, "spec": {"holderIdentity": "0"}}
         await self._kube.create("leases", lease, self._namespace)
 
+    async def open(self) -> None:
+        """Begin the watches; back when each has begun to deliver."""
+        begun = [asyncio.Event() for _ in range(WATCHES)]
+        self._watches = [asyncio.create_task(self._watch(n, event)) for n, event in enumerate(begun)]
+        await asyncio.gather(*(event.wait() for event in begun))
+
     async def run(self, seconds: float) -> None:
         """Send the load for that long."""
-        async with asyncio.TaskGroup() as group:
-            watches = [group.create_task(self._watch(n)) for n in range(WATCHES)]
-            begun = time.monotonic()
-            kinds = [group.create_task(self._send(kind, begun + seconds)) for kind in BUSY]
-            await asyncio.wait(kinds)
-            for watch in watches:
-                watch.cancel()
+        until = time.monotonic() + seconds
+        await asyncio.gather(*(self._send(kind, until) for kind in BUSY))
 
-    async def _watch(self, number: int) -> None:
+    async def close(self) -> None:
+        """End the watches."""
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+
+    async def _watch(self, number: int, begun: asyncio.Event) -> None:
         plural = ("pods", "configmaps", "leases")[number % 3]
         while True:
             try:
                 async for _ in self._kube.watch(plural, self._namespace):
+                    begun.set()
                     self._seen.events += 1
             except (ConnectionError, TimeoutError, StatusError) as error:
                 self._seen.failures.append(f"watch {plural}: {error}")
@@ -142,10 +154,6 @@ class Replay:
     async def _lease(self) -> None:
         spec = {"holderIdentity": str(time.time())}
         await self._kube.patch("leases", "holder", {"spec": spec}, self._namespace)
-
-    async def _review(self) -> None:
-        attributes = {"verb": "get", "resource": "pods", "namespace": self._namespace}
-        await self._kube.create("selfsubjectaccessreviews", {"spec": {"resourceAttributes": attributes}})
 
 
 def _pod(name: str) -> dict[str, Any]:
