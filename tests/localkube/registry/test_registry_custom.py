@@ -536,6 +536,10 @@ async def test_a_watch_ends_when_the_resource_changes(registry: LocalRegistry, v
         ("^[a[]$", "[", "b"),
         (r"^\d$", "5", "\u0665"),
         (r"^\$$", "$", ""),
+        ("^(?i)(abort|warn)?$", "ABORT", "aborted"),
+        ("^((?i)sun|mon)day$", "MONday", "monDAY"),
+        ("^(?:a(?i)b|c)$", "C", "AB"),
+        ("^[(?i)]x$", "ix", "Ix"),
     ],
 )
 def test_patterns_mean_what_they_mean_upstream(pattern: str, fits: str, fails: str) -> None:
@@ -543,7 +547,7 @@ def test_patterns_mean_what_they_mean_upstream(pattern: str, fits: str, fails: s
     assert not compiled_pattern(pattern).search(fails)
 
 
-@pytest.mark.parametrize("pattern", [r"\pL", r"\Z", "[[:nothing:]]", r"\Qa\E", "("])
+@pytest.mark.parametrize("pattern", [r"\pL", r"\Z", "[[:nothing:]]", r"\Qa\E", "(", "a(?U)b", "a(?i"])
 def test_patterns_that_cannot_be_read_are_refused(pattern: str) -> None:
     with pytest.raises(re.error):
         compiled_pattern(pattern)

@@ -1,6 +1,7 @@
 """The patterns of schemas: Go's regular expressions, read as Python's where both mean the same.
 
     $ → the very end   \\z → the very end   [[:alpha:]] → [a-zA-Z]   \\d, \\w, \\s and \\b → ASCII
+    a(?i)b|c → a(?i:b)|(?i:c)
 
 What Python does not know (`\\pL`, `\\Q…\\E`, `(?U)`) is refused, never misread. Source: the syntax of RE2.
 """
@@ -26,7 +27,7 @@ _CLASSES = {
     "word": r"a-zA-Z0-9_",
     "xdigit": "0-9a-fA-F",
 }
-_TOKEN = re.compile(r"\\.|\[:(\^?)(\w+):\]|\[\^?\]?|.", re.DOTALL)
+_TOKEN = re.compile(r"\\.|(?<!^)\(\?[is]+\)|\[:(\^?)(\w+):\]|\[\^?\]?|.", re.DOTALL)
 _END = {"\\z": r"\Z", "\\Z": None, "$": r"\Z"}
 """Go does not know \\Z."""
 
@@ -35,7 +36,7 @@ _END = {"\\z": r"\Z", "\\Z": None, "$": r"\Z"}
 def compiled_pattern(pattern: str) -> re.Pattern[str]:
     """A pattern as Python's. Raises re.error when it cannot be read, or not with its meaning."""
     multiline = re.match(r"\(\?[a-zA-Z]*m", pattern) is not None
-    out, in_set = [], False
+    out, in_set, flags = [], False, _Flags()
     for match in _TOKEN.finditer(pattern):
         token = match[0]
         if in_set:
@@ -48,8 +49,34 @@ def compiled_pattern(pattern: str) -> re.Pattern[str]:
             out.append(end)
         else:
             in_set = token.startswith("[") and not match[2]
-            out.append(token)
-    return re.compile("".join(out), re.ASCII)
+            out.append(flags.around(token))
+    return re.compile("".join(out) + flags.end(), re.ASCII)
+
+
+class _Flags:
+    """Flags in the midst of a pattern: in Go they hold to the end of their group, over its alternatives."""
+
+    def __init__(self) -> None:
+        self._groups: list[list[str]] = [[]]
+        """The flags that have been set in each open group."""
+
+    def around(self, token: str) -> str:
+        """What stands for the token."""
+        here = self._groups[-1]
+        if token.startswith("(?") and token.endswith(")"):
+            here.append(f"{token[:-1]}:")
+            return here[-1]
+        if token == "|":
+            return f"{')' * len(here)}|{''.join(here)}"
+        if token == "(":
+            self._groups.append([])
+        elif token == ")" and len(self._groups) > 1:
+            return self.end() + token
+        return token
+
+    def end(self) -> str:
+        """What ends the flags of the innermost group."""
+        return ")" * len(self._groups.pop())
 
 
 def _in_set(match: re.Match[str]) -> str:
