@@ -38,6 +38,14 @@ SHORTEST_HOUR = 5.0
 Toil = Annotated[
     str, typer.Option("--toil", help="recurring: workers hang at seeded times. off: only by lab break.")
 ]
+OWN = "own"
+Prometheus = Annotated[
+    str,
+    typer.Option(
+        "--prometheus",
+        help="own; or existing, the cluster's one of the Prometheus Operator; or NAMESPACE/NAME of it.",
+    ),
+]
 Retain = Annotated[bool, typer.Option("--retain", help="Keep a lab that did not come up, for a look.")]
 
 
@@ -87,6 +95,7 @@ def up(
     context_again: ContextAgain = "",
     image: Image = "",
     node_image: NodeImage = "",
+    prometheus: Prometheus = OWN,
     retain: Retain = False,
     json: Json = False,
 ) -> None:
@@ -97,6 +106,7 @@ def up(
         raise UsageError(f"--starts is {DEAR} or {CHEAP}, not {starts!r}")
     settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers, starts, nodes)
     settings = placed(settings, provider, kubeconfig, context, context_again, image, node_image)
+    settings = replace(settings, prometheus="" if prometheus == OWN else prometheus)
     if settings.hour_seconds < SHORTEST_HOUR:
         raise UsageError(
             f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"

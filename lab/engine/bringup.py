@@ -21,6 +21,7 @@ from lab.core import interrupt
 from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import data_root
 from lab.engine.boundaries import bounded
+from lab.engine.existing import find_existing, objects_for, refuse_own, stand_in, wait_scraped
 from lab.engine.lab import Lab, LabRecord, lab_directory, labs_home, write_record
 from lab.engine.objects import DATABASE_OPS, made_objects
 from lab.engine.parts import OPTIONAL, files_of, part_names, refuse_lacking
@@ -123,6 +124,7 @@ def _bring_up(
     deployments = [m for m in manifests if m["kind"] == "Deployment"]
     _switch_on(deployments, settings.parts)
     refuse_lacking(deployments, provider)
+    refuse_own(settings)
     _staff(manifests, settings.workers)
     if settings.nodes > 1:
         _keep_together(deployments)
@@ -147,6 +149,8 @@ def _bring_up(
     from lab.engine.kube import Kube
 
     kube = Kube(cluster.kubeconfig, cluster.namespaces)
+    existing = find_existing(kube, settings, cluster.namespaces)
+    stand_in(deployments, existing)
     progress("manifests", 1, total)
     admin_token = secrets.token_urlsafe(32)
     _write_secret(directory / "admin-token", admin_token)
@@ -159,8 +163,9 @@ def _bring_up(
     if listen:
         _listen(deployments, listen)
     there = replace(settings, image=images.get(OWN_IMAGE, ""))
-    for made in made_objects(there, admin_token, addresses, listen, cluster.namespaces):
-        kube.create(_sign(made, settings, images))
+    made = made_objects(there, admin_token, addresses, listen, cluster.namespaces)
+    for obj in made + objects_for(existing, settings.scale, cluster.namespaces):
+        kube.create(_sign(obj, settings, images))
     for manifest in deployments:
         kube.create(manifest)
     record = LabRecord(settings, record.created_at, addresses, record.owner)
@@ -168,6 +173,7 @@ def _bring_up(
     wait_ready(kube, progress, total, provider.ready_seconds)
     lab = Lab(directory, record, cluster, admin_token)
     lab.__dict__["kube"] = kube
+    wait_scraped(lab, existing)
     return lab
 
 

@@ -152,6 +152,19 @@ class Kube:
             manifest = renamed(manifest, self._namespaces)
             kind.create(body=manifest, namespace=namespace_of(manifest) or None)
 
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Whether the cluster knows a kind."""
+        with _lab_errors("asking what the cluster serves"):
+            try:
+                return bool(self._dynamic.resources.get(api_version=api_version, kind=kind))
+            except ResourceNotFoundError:
+                return False
+
+    def everywhere(self, kind: str, api_version: str = "v1") -> list[KubeObject]:
+        """All objects of a kind, also those that are not the lab's, with the cluster's names."""
+        with _lab_errors(f"listing {kind} objects of all namespaces"):
+            return list(self._kind(kind, api_version).get().to_dict()["items"])
+
     def config_map(self, namespace: str, name: str) -> dict[str, str]:
         """The data of a ConfigMap; empty when there is none."""
         with _lab_errors(f"reading ConfigMap {namespace}/{name}"):

@@ -77,7 +77,7 @@ def made_objects(
     return [
         *(_config_map(namespace, "lab-settings", common) for namespace in PLAIN),
         _config_map("lab-system", "automation-control", control),
-        _config_map("lab-system", "prometheus-config", monitoring),
+        *((_config_map("lab-system", "prometheus-config", monitoring),) if not settings.prometheus else ()),
         _config_map("automation", "workspace", {}),
         *(_secret(namespace, "db", database) for namespace in ("shop", "lab-system")),
         _secret("lab-system", "lab-admin", {"token": admin_token}),

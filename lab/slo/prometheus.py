@@ -22,6 +22,9 @@ ALERTMANAGER = "lab-system/alertmanager"
 PROMETHEUS = "lab-system/prometheus"
 DISCOVERY_PORT = 9091
 SCRAPE_PROXY_PORT = 9092
+JOB = "pods"
+"""The label `job` of every series."""
+
 Json = dict[str, Any]
 
 
@@ -51,12 +54,12 @@ def prometheus_config(
         },
         "scrape_configs": [
             {
-                "job_name": "pods",
+                "job_name": JOB,
                 "proxy_url": f"{beside}:{SCRAPE_PROXY_PORT}",
                 "http_sd_configs": [
                     {"url": f"{beside}:{DISCOVERY_PORT}/targets", "refresh_interval": interval}
                 ],
-                "relabel_configs": _relabelling(),
+                "relabel_configs": relabelling(),
             }
         ],
     }
@@ -69,7 +72,7 @@ def host_of(service: str, addresses: Mapping[str, str] | None) -> str:
     return (addresses or {}).get(service) or f"{name}.{namespace}.svc"
 
 
-def _relabelling() -> list[Json]:
+def relabelling() -> list[Json]:
     """Keep pods annotated `prometheus.io/scrape: "true"`, at their annotated port; name the series."""
     annotation = "__meta_kubernetes_pod_annotation_prometheus_io_"
     return [
