@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,8 @@ def cluster(host: Served) -> Iterator[Cluster]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # it may have been ended meanwhile
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             """Nothing is said of it."""
