@@ -9,7 +9,7 @@ from e2e_bench import Bench, until
 from lab.localkube.images.alertmanager import find_alertmanager
 from lab.localkube.images.launch import StartError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.contract
 
 
 def test_alerts_page_through_an_alertmanager(bench: Bench) -> None:

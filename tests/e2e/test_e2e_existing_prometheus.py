@@ -28,7 +28,7 @@ from lab.localkube.images.alertmanager import find_alertmanager
 from lab.localkube.images.launch import StartError
 from lab.slo.operator import GROUP
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.contract
 
 MONITORING = "monitoring"
 LABELS = {"release": "stack"}
