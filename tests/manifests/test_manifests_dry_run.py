@@ -20,6 +20,10 @@ from lab.kube.kubeconfig import Connection, load_kubeconfig
 from lab.providers.contexts import read_context, refuse_production
 
 
+OF_ADMINISTRATORS = ("FlowSchema",)
+"""Kinds of documented objects that the lab itself never makes, and no client of its own knows."""
+
+
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     """To the cluster that is given, else to a localkube."""
@@ -40,7 +44,7 @@ async def kube(connection: Connection) -> AsyncIterator[KubeClient]:
 
 
 async def test_the_server_takes_every_manifest_and_keeps_none(kube: KubeClient) -> None:
-    manifests = [*stored(), *made(), *documented()]
+    manifests = [m for m in (*stored(), *made(), *documented()) if m.kind not in OF_ADMINISTRATORS]
     run = DryRun(kube, manifests)
     async with run.namespaces():
         assert await _namespaces(kube) >= set(run.names.values())
