@@ -19,8 +19,7 @@ from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import Connection, load_kubeconfig
 from lab.providers.contexts import read_context, refuse_production
 
-
-OF_ADMINISTRATORS = ("FlowSchema",)
+OF_ADMINISTRATORS = ("FlowSchema", "PriorityLevelConfiguration")
 """Kinds of documented objects that the lab itself never makes, and no client of its own knows."""
 
 
