@@ -11,12 +11,24 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed, span
+from lab.cli.contents import (
+    OWN,
+    Extras,
+    Nodes,
+    Prometheus,
+    Retain,
+    Starts,
+    Toil,
+    Workers,
+    hour_of,
+    made_of,
+)
+from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed
 from lab.cli.output import OUTPUT
 from lab.cli.placement import Context, ContextAgain, Image, Kubeconfig, NodeImage, Provider, placed
 from lab.core import interrupt
 from lab.core.audit import Mode
-from lab.core.staffing import CHEAP, DEAR, MOST_NODES, MOST_WORKERS, PARTITIONS
+from lab.core.staffing import DEAR, PARTITIONS
 from lab.engine import bringup
 from lab.engine import lab as labs
 from lab.engine.program import program_state
@@ -32,21 +44,6 @@ PARTS = {
     "prometheus": "lab-system", "dashboard": "lab-system", "automation": "automation",
     "alertmanager": "lab-system", "grafana": "lab-system",
 }  # fmt: skip
-
-SHORTEST_HOUR = 5.0
-
-Toil = Annotated[
-    str, typer.Option("--toil", help="recurring: workers hang at seeded times. off: only by lab break.")
-]
-OWN = "own"
-Prometheus = Annotated[
-    str,
-    typer.Option(
-        "--prometheus",
-        help="own; or existing, the cluster's one of the Prometheus Operator; or NAMESPACE/NAME of it.",
-    ),
-]
-Retain = Annotated[bool, typer.Option("--retain", help="Keep a lab that did not come up, for a look.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -65,31 +62,10 @@ def up(
     hour: Hour = "60s",
     toil: Toil = "recurring",
     provider: Provider = "local",
-    extras: Annotated[
-        str,
-        typer.Option(
-            "--with",
-            help="Optional parts, separated by commas: logstore, an S3 store; database-ops, guarded "
-            "operations of the database; grafana, where any image runs; alertmanager, between Prometheus and "
-            "the pager.",
-        ),
-    ] = "",
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            min=PARTITIONS,
-            max=MOST_WORKERS,
-            help="How many workers and partitions the shop has.",
-        ),
-    ] = PARTITIONS,
-    starts: Annotated[
-        str,
-        typer.Option("--starts", help="What a worker's start costs the database: dear or cheap."),
-    ] = DEAR,
-    nodes: Annotated[
-        int, typer.Option("--nodes", min=1, max=MOST_NODES, help="How many nodes the cluster has.")
-    ] = 1,
+    extras: Extras = "",
+    workers: Workers = PARTITIONS,
+    starts: Starts = DEAR,
+    nodes: Nodes = 1,
     kubeconfig: Kubeconfig = "",
     context: Context = "",
     context_again: ContextAgain = "",
@@ -100,17 +76,9 @@ def up(
     json: Json = False,
 ) -> None:
     """Start a lab and return when every part of it is ready."""
-    if toil not in ("recurring", "off"):
-        raise UsageError(f"--toil is recurring or off, not {toil!r}")
-    if starts not in (CHEAP, DEAR):
-        raise UsageError(f"--starts is {DEAR} or {CHEAP}, not {starts!r}")
-    settings = LabSettings(name, seed, span(hour), provider, toil, extras, workers, starts, nodes)
+    settings = LabSettings(name, seed, hour_of(hour), provider, toil, extras, workers, starts, nodes)
     settings = placed(settings, provider, kubeconfig, context, context_again, image, node_image)
-    settings = replace(settings, prometheus="" if prometheus == OWN else prometheus)
-    if settings.hour_seconds < SHORTEST_HOUR:
-        raise UsageError(
-            f"--hour {hour} is too short to work in", hint=f"at least {SHORTEST_HOUR:g}s; 60s is usual"
-        )
+    settings = made_of(settings, prometheus)
     labs.remove_orphans()
     with labs.exclusive(labs.lab_directory(name)):
         existing = running(name)

@@ -103,37 +103,19 @@ def find_existing(kube: Kube, settings: LabSettings, namespaces: Namespaces) -> 
             hint="without --prometheus the lab brings a Prometheus of its own",
         )
     chosen = _choose(kube.everywhere("Prometheus", f"{GROUP}/v1"), settings.prometheus)
-    spec = chosen["spec"]
-    alertmanagers = _alertmanagers(kube, chosen)
-    selectors = {
-        "podMonitorSelector": spec.get("podMonitorSelector"),
-        "ruleSelector": spec.get("ruleSelector"),
-        **{
-            f"alertmanagerConfigSelector of {name_of(found)}": found["spec"].get("alertmanagerConfigSelector")
-            for found in alertmanagers
-        },
-    }
-    labels: dict[str, str] = {}
-    for selector in selectors.values():
-        labels |= (selector or {}).get("matchLabels") or {}
+    spec, alertmanagers = chosen["spec"], _alertmanagers(kube, chosen)
+    labels = _chosen_by(spec, alertmanagers)
     namespace = {
         LAB_LABEL: settings.name,
         "app.kubernetes.io/part-of": "toil-lab",
         NAMESPACE_LABEL: namespaces.real(LAB_SYSTEM),
     }
-    outside = {
-        "podMonitorNamespaceSelector": spec.get("podMonitorNamespaceSelector"),
-        "ruleNamespaceSelector": spec.get("ruleNamespaceSelector"),
-        **{
-            f"alertmanagerConfigNamespaceSelector of {name_of(found)}": found["spec"].get(
-                "alertmanagerConfigNamespaceSelector"
-            )
-            for found in alertmanagers
-        },
-    }
     problems = [
-        *(_unread(name, selector, labels) for name, selector in selectors.items()),
-        *(_unread(name, selector, namespace) for name, selector in outside.items()),
+        *(_unread(name, found, labels) for name, found in _selectors(spec, alertmanagers, "Selector")),
+        *(
+            _unread(name, found, namespace)
+            for name, found in _selectors(spec, alertmanagers, "NamespaceSelector")
+        ),
         "" if alertmanagers else "it sends alerts to no Alertmanager of the operator",
         "enforcedNamespaceLabel would change the lab's queries" if spec.get("enforcedNamespaceLabel") else "",
         _other_lab(kube, settings.name),
@@ -152,6 +134,23 @@ def find_existing(kube: Kube, settings: LabSettings, namespaces: Namespaces) -> 
         labels,
         tuple(sorted({namespace_of(found) for found in alertmanagers})),
     )
+
+
+def _selectors(
+    spec: KubeObject, alertmanagers: Iterable[KubeObject], end: str
+) -> list[tuple[str, KubeObject | None]]:
+    """What Prometheus and its Alertmanagers choose objects by, or their namespaces, with the field's name."""
+    own = [(f"{kind}{end}", spec.get(f"{kind}{end}")) for kind in ("podMonitor", "rule")]
+    field = f"alertmanagerConfig{end}"
+    return own + [(f"{field} of {name_of(found)}", found["spec"].get(field)) for found in alertmanagers]
+
+
+def _chosen_by(spec: KubeObject, alertmanagers: Iterable[KubeObject]) -> dict[str, str]:
+    """The labels that make all of them choose an object."""
+    labels: dict[str, str] = {}
+    for _, selector in _selectors(spec, alertmanagers, "Selector"):
+        labels |= (selector or {}).get("matchLabels") or {}
+    return labels
 
 
 def _choose(found: list[KubeObject], wanted: str) -> KubeObject:

@@ -57,16 +57,7 @@ def made_objects(
     ca = authority.cert_pem
     client_token = secrets.token_urlsafe(32)
     kubeconfig = kubeconfig_dict(f"https://{gateway_ip}:8443", ca, client_token, namespace="shop", user=ACTOR)
-    common = {
-        "LAB_SEED": str(settings.seed),
-        "LAB_HOUR_SECONDS": f"{settings.hour_seconds:g}",
-        "LAB_TOIL": settings.toil,
-        "LAB_WORKERS": str(settings.workers),
-        "LAB_STARTS": settings.starts,
-        "LAB_LISTEN": listen,
-        "LAB_IMAGE": settings.image,
-        PREFIX_VARIABLE: namespaces.prefix,
-    }
+    common = _common(settings, listen, namespaces)
     control = {"mode": "shadow", "killSwitch": "off", "by": "lab up", "reason": "default", "at": ""}
     monitoring = {
         "prometheus.yml": prometheus_config(
@@ -93,6 +84,20 @@ def made_objects(
         *(_grafana_files() if "grafana" in settings.parts else ()),
         _secret("automation", "automation-kubeconfig", {"kubeconfig": yaml.safe_dump(kubeconfig)}),
     ]
+
+
+def _common(settings: LabSettings, listen: str, namespaces: Namespaces) -> dict[str, str]:
+    """What every part may know of the lab."""
+    return {
+        "LAB_SEED": str(settings.seed),
+        "LAB_HOUR_SECONDS": f"{settings.hour_seconds:g}",
+        "LAB_TOIL": settings.toil,
+        "LAB_WORKERS": str(settings.workers),
+        "LAB_STARTS": settings.starts,
+        "LAB_LISTEN": listen,
+        "LAB_IMAGE": settings.image,
+        PREFIX_VARIABLE: namespaces.prefix,
+    }
 
 
 def _store_secrets(gateway_ip: str, client_token: str) -> list[KubeObject]:
