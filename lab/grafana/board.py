@@ -104,33 +104,22 @@ class Board:
 
 def rate(metric: Metric, *labels: str, needs: str = "", legend: str = "") -> Query:
     """How often a counter counts, by some of its labels."""
-    return Query(
-        f"sum by ({', '.join(labels)}) (rate({metric.name}[{RATE_WINDOW}]))"
-        if labels
-        else f"sum(rate({metric.name}[{RATE_WINDOW}]))",
-        legend or _legend(labels),
-        needs,
-    )
+    return _by("sum", labels, f"(rate({metric.name}[{RATE_WINDOW}]))", needs, legend)
 
 
 def counted(metric: Metric, *labels: str, needs: str = "", legend: str = "") -> Query:
     """How much a counter has counted in what the dashboard shows, by some of its labels."""
-    return Query(
-        f"sum by ({', '.join(labels)}) (increase({metric.name}[$__range]))"
-        if labels
-        else f"sum(increase({metric.name}[$__range]))",
-        legend or _legend(labels),
-        needs,
-    )
+    return _by("sum", labels, f"(increase({metric.name}[$__range]))", needs, legend)
 
 
 def largest(metric: Metric, *labels: str, needs: str = "", legend: str = "") -> Query:
     """The largest value of a gauge, by some of its labels."""
-    return Query(
-        f"max by ({', '.join(labels)}) ({metric.name})" if labels else f"max({metric.name})",
-        legend or _legend(labels),
-        needs,
-    )
+    return _by("max", labels, f"({metric.name})", needs, legend)
+
+
+def _by(operator: str, labels: tuple[str, ...], of: str, needs: str, legend: str) -> Query:
+    grouped = f"{operator} by ({', '.join(labels)}) " if labels else operator
+    return Query(grouped + of, legend or _legend(labels), needs)
 
 
 def quantile(metric: Metric, share: float, window: str = RATE_WINDOW, needs: str = "") -> Query:

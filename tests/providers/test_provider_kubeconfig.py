@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from localkube_process import Served, running
+from localkube_process import Served
 from plugin_program import V1, PluginProgram, credential
 
 from lab.engine.kube import Kube
@@ -21,21 +20,6 @@ from lab.kube.exec_plugin import Credentials
 from lab.kube.kubeconfig import kubeconfig_dict, load_kubeconfig, write_connection
 from lab.providers.base import LAB_LABEL
 from lab.providers.kubeconfig import KubeconfigProvider
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[Served]:
-    """Somebody's cluster."""
-    with running("--api-only") as server:
-        yield server
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A lab's folder."""
-    folder = tmp_path / "guest"
-    folder.mkdir()
-    return folder
 
 
 def with_kube(kubeconfig: Path, *requests: tuple[str, str, Any]) -> list[Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import ClientSession, TCPConnector, web
-from localkube_process import Served, running
+from localkube_process import Served
 
 from lab.errors import LabError, NotReadyError, ProviderError
 from lab.kube.client import KubeClient
@@ -25,21 +25,6 @@ from lab.providers import asking, guest
 from lab.providers.kubeconfig import KubeconfigProvider
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[Served]:
-    """Somebody's cluster."""
-    with running("--api-only") as server:
-        yield server
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A lab's folder."""
-    folder = tmp_path / "guest"
-    folder.mkdir()
-    return folder
 
 
 @contextmanager
