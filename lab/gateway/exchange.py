@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import aiohttp
@@ -90,7 +91,13 @@ class Answer:
 
 
 Handler = Callable[[Exchange], Awaitable[Answer]]
-Stage = Callable[[Exchange, Handler], Awaitable[Answer]]
+
+
+class Stage(Protocol):
+    """One step of the chain."""
+
+    def __call__(self, exchange: Exchange, following: Handler) -> Awaitable[Answer]:
+        """Answer, by itself or with what follows."""
 
 
 def status_answer(error: StatusError) -> Answer:
@@ -104,15 +111,8 @@ def compose(stages: list[Stage], last: Handler) -> Handler:
     """The chain: the first stage is outermost, `last` the innermost."""
     handler = last
     for stage in reversed(stages):
-        handler = _link(stage, handler)
+        handler = partial(stage, following=handler)
     return handler
-
-
-def _link(stage: Stage, following: Handler) -> Handler:
-    async def handle(exchange: Exchange) -> Answer:
-        return await stage(exchange, following)
-
-    return handle
 
 
 async def read_body(request: web.BaseRequest) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench_gateway.requests import Figures, latency, memory, million, throughput
+from tests.bench_gateway.requests import RATES, Figures, latency, memory, million, throughput
 from tests.bench_gateway.streams import bodies, watches
 from tests.bench_gateway.stub import serve
 from tests.bench_gateway.switch import switch
@@ -35,8 +35,8 @@ DEFAULT: dict[str, Measure] = {
 PARTS = DEFAULT | {"million": million}
 
 AT_MOST = {
-    "added latency, median ms": 1.0,
-    "added latency, p99 ms": 5.0,
+    **{f"added latency at {rate} requests a second, median ms": 1.0 for rate in RATES},
+    **{f"added latency at {rate} requests a second, p99 ms": 5.0 for rate in RATES},
     "watch event, added, median ms": 1.0,
     "growth since, MiB": 4.0,
     "log of 512 MiB, growth of the gateway, MiB": 4.0,

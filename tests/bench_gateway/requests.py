@@ -12,6 +12,8 @@ from tests.bench_gateway.rig import before_a_stub
 
 Figures = dict[str, float]
 CLIENTS = 50
+RATES = (200, 500, 1500)
+"""Requests a second of all clients together, from a gateway that sleeps between two to a loaded one."""
 POD = "/api/v1/namespaces/shop/pods/worker-1"
 READ = Request("GET", POD)
 PATCH = Request("PATCH", POD, b'{"metadata":{"labels":{"a":"b"}}}')
@@ -25,34 +27,41 @@ MIXED = (
 
 
 async def latency(quick: bool) -> Figures:
-    """Fifty clients, each with a request four times a second, straight and through the gateway in turn."""
-    rounds = 10 if quick else 60
-
-    async def one(client: Client, offset: float, into: list[float]) -> None:
-        await asyncio.sleep(offset)
-        for _ in range(rounds):
-            begun = time.perf_counter()
-            assert (await client.ask("GET", POD))[0] == 200
-            spent = time.perf_counter() - begun
-            into.append(spent * 1000)
-            await asyncio.sleep(max(0.25 - spent, 0))
-
+    """Fifty clients, each asking 4, 10 and 30 times a second, straight and through the gateway in turn."""
+    seconds = 2.0 if quick else 5.0
+    times: dict[tuple[int, bool], list[float]] = {(rate, way): [] for rate in RATES for way in (True, False)}
     async with before_a_stub() as bench:
         straight, through = bench.clients(CLIENTS, direct=True), bench.clients(CLIENTS)
         await hammer(straight, 4 * CLIENTS, READ)  # connections are open, and everything is warm
         await hammer(through, 40 * CLIENTS, READ, PATCH)
-        times: dict[bool, list[float]] = {True: [], False: []}
-        for direct, group in ((True, straight), (False, through)) * 3:
-            await asyncio.gather(
-                *(one(client, number * 0.25 / CLIENTS, times[direct]) for number, client in enumerate(group))
-            )
-    low, high = (sorted(times[direct]) for direct in (True, False))
-    return {
-        "latency without the gateway, median ms": statistics.median(low),
-        "latency without the gateway, p99 ms": percentile(low, 99),
-        "added latency, median ms": statistics.median(high) - statistics.median(low),
-        "added latency, p99 ms": percentile(high, 99) - percentile(low, 99),
-    }
+        for rate, direct in (*times, *times, *times):
+            times[rate, direct] += await paced(straight if direct else through, rate / CLIENTS, seconds)
+    figures = {}
+    for rate in RATES:
+        low, high = (sorted(times[rate, direct]) for direct in (True, False))
+        at = f"at {rate} requests a second"
+        figures[f"latency without the gateway {at}, median ms"] = statistics.median(low)
+        figures[f"latency without the gateway {at}, p99 ms"] = percentile(low, 99)
+        figures[f"added latency {at}, median ms"] = statistics.median(high) - statistics.median(low)
+        figures[f"added latency {at}, p99 ms"] = percentile(high, 99) - percentile(low, 99)
+    return figures
+
+
+async def paced(clients: list[Client], rate: float, seconds: float) -> list[float]:
+    """Milliseconds of each answer, when every client asks `rate` times a second, spread evenly. A client
+    that is answered late asks again at once, until it has caught up."""
+    loop, spent = asyncio.get_running_loop(), []
+    begun = loop.time()
+
+    async def one(client: Client, offset: float) -> None:
+        for number in range(round(rate * seconds)):
+            await asyncio.sleep(max(begun + offset + number / rate - loop.time(), 0))
+            asked = time.perf_counter()
+            assert (await client.ask("GET", POD))[0] == 200
+            spent.append((time.perf_counter() - asked) * 1000)
+
+    await asyncio.gather(*(one(client, turn / len(clients) / rate) for turn, client in enumerate(clients)))
+    return spent
 
 
 async def throughput(quick: bool) -> Figures:

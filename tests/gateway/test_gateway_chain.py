@@ -292,6 +292,16 @@ async def test_a_mutation_whose_client_leaves_is_still_recorded(
     assert rig.records()[0]["code"] == 200
 
 
+async def test_a_read_whose_client_leaves_is_recorded_without_an_answer(
+    rig: Any, client: aiohttp.ClientSession
+) -> None:
+    rig.api.delay = 30
+    with pytest.raises(TimeoutError):
+        await client.get(POD_PATH, timeout=aiohttp.ClientTimeout(total=0.1))
+    await until(lambda: rig.gateway.book.last == 1)
+    assert (rig.records()[0]["decision"], rig.records()[0]["code"]) == ("allowed", 0)
+
+
 async def test_a_protobuf_body_passes_untouched(rig: Any, client: aiohttp.ClientSession) -> None:
     body = b"k8s\x00\x0a\x00\x12\x03abc"
     headers = {"Content-Type": "application/vnd.kubernetes.protobuf"}
