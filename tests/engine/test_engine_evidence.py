@@ -1,10 +1,9 @@
 """Evidence on disk, effects read from it, the shadow report, and the proof of an exercise."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import grading_evidence as written
 import pytest
 
 from lab.catalog.mutants import Mutant, Starter
@@ -14,13 +13,6 @@ from lab.engine.evidence import load, save
 from lab.engine.shadow import shadow_report
 from lab.engine.verify import judge_mutant, judge_solution, judge_starter
 from lab.errors import ConfigError
-
-_PATH = Path(__file__).parents[1] / "grading" / "grading_evidence.py"
-_SPEC = importlib.util.spec_from_file_location("grading_evidence", _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-written = sys.modules.setdefault("grading_evidence", importlib.util.module_from_spec(_SPEC))
-_SPEC.loader.exec_module(written)
 
 
 def test_saved_evidence_comes_back_the_same(tmp_path: Path) -> None:

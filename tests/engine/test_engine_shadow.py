@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
+import grading_evidence as written
 import pytest
 
 from lab.core.exercise import ShadowThresholds
 from lab.engine.shadow import shadow_report
 from lab.reports.text import shadow_table
-
-_PATH = Path(__file__).parents[1] / "grading" / "grading_evidence.py"
-_SPEC = importlib.util.spec_from_file_location("grading_evidence", _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-written = sys.modules.setdefault("grading_evidence", importlib.util.module_from_spec(_SPEC))
-_SPEC.loader.exec_module(written)
 
 
 @pytest.mark.parametrize(

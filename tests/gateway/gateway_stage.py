@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +21,7 @@ from lab.kube.kubeconfig import Connection, load_kubeconfig, write_kubeconfig
 from lab.kube.pki import new_authority
 
 TOKEN = "token-of-the-automation"
-BUNDLED = Path("/usr/lib/google-cloud-sdk/bin")
 WORKER = any_cluster.worker(replicas=2)
-
-
-def kubectls() -> list[str]:
-    found = [str(path) for path in sorted(BUNDLED.glob("kubectl.1.3*"))]
-    return [found[0], found[-1]] if found else [path for path in [shutil.which("kubectl")] if path]
 
 
 @dataclass
@@ -39,7 +32,7 @@ class Stage:
     gateway: Gateway
     kubeconfig: Path
 
-    async def kubectl(self, binary: str, *arguments: str, stdin: str = "") -> tuple[int, str]:
+    async def kubectl(self, binary: Path, *arguments: str, stdin: str = "") -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
             binary,
             *arguments,

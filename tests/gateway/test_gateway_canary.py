@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import aiohttp
 import pytest
 import yaml
+from gateway_rig import TOKEN, running_rig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from odd_requests import BODIES, requests
 
 from lab.core.audit import Mode
 from lab.gateway.control import read_state
 from lab.gateway.membership import acting_mode, bucket, is_member
 from lab.gateway.target import read_target
 
-_spec = importlib.util.spec_from_file_location(
-    "gateway_wall", Path(__file__).with_name("test_gateway_wall.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-wall = importlib.util.module_from_spec(_spec)
-sys.modules["gateway_wall"] = wall
-_spec.loader.exec_module(wall)
-
 POD = "/api/v1/namespaces/shop/pods/worker-1"
 PERCENT = 40.0
-AUTH = {"Authorization": f"Bearer {wall.rigs.TOKEN}"}
+AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def spelled_out(resource: str, namespace: str, name: str, actor: str = "automation") -> float:
@@ -169,7 +159,7 @@ async def test_a_target_that_left_the_canary_on_its_way_is_refused(rig: Any) -> 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Any, Counter[str]]]:
     with asyncio.Runner() as runner:
-        context = wall.rigs.running_rig(tmp_path_factory.mktemp("canary"))
+        context = running_rig(tmp_path_factory.mktemp("canary"))
         rig = runner.run(context.__aenter__())
         rig.api.may_end.set()
         rig.api.control = {"mode": "canary", "canaryPercent": str(PERCENT), "killSwitch": "off"}
@@ -197,7 +187,7 @@ def aimed_at(method: str, raw_path: str, body: str) -> tuple[str, str, str]:
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(request=wall.requests(), number=st.integers(1, 60), named=st.booleans())
+@given(request=requests(), number=st.integers(1, 60), named=st.booleans())
 def test_nothing_outside_of_the_canary_is_changed(stage: Any, request: Any, number: int, named: bool) -> None:
     runner, rig, acted = stage
     method, target, headers, body = request
@@ -227,7 +217,7 @@ def test_the_same_requests_act_for_members(stage: Any) -> None:
     for method, path, body in (
         ("DELETE", f"/api/v1/namespaces/shop/pods/{member}", b""),
         ("PATCH", f"/api/v1/namespaces/shop/pods/{member}", b"{}"),
-        ("POST", f"/api/v1/namespaces/shop/pods/{member}/eviction", wall.BODIES[13]),
+        ("POST", f"/api/v1/namespaces/shop/pods/{member}/eviction", BODIES[13]),
         ("POST", "/api/v1/namespaces/shop/configmaps", config),
     ):
         rig.api.applied.clear()

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from gateway_stage import WORKER, Stage, kubectls, running_stage
+from gateway_stage import WORKER, Stage, running_stage
+from kubectls import both_ends, kubectl_program
 
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
@@ -23,9 +24,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_kubectl_in_shadow_believes_it_acts_and_nothing_changes(stage: Stage) -> None:
-    binaries = kubectls()
-    if not binaries:
-        pytest.skip("no kubectl here")
+    binaries = both_ends()
     before = await stage.settled()
     pod = next(name for name in before if name.startswith("pods/"))
     changed = json.loads(json.dumps(WORKER))
@@ -55,9 +54,7 @@ async def test_kubectl_in_shadow_believes_it_acts_and_nothing_changes(stage: Sta
 
 
 async def test_rights_are_those_of_the_automation_in_both_modes(stage: Stage) -> None:
-    binaries = kubectls()
-    if not binaries:
-        pytest.skip("no kubectl here")
+    kubectl = kubectl_program()
     await stage.settled()
     for mode in ("shadow", "live"):
         await stage.control(mode=mode)
@@ -66,24 +63,22 @@ async def test_rights_are_those_of_the_automation_in_both_modes(stage: Stage) ->
             ("get", "secrets"), ("get", "pods", "-n", "lab-system"), ("delete", "namespace", "shop"),
             ("create", "configmap", "x"), ("delete", "configmap", "automation-control", "-n", "lab-system"),
         ):  # fmt: skip
-            code, out = await stage.kubectl(binaries[-1], *arguments)
+            code, out = await stage.kubectl(kubectl, *arguments)
             assert (code, "orbidden" in out) == (1, True), f"{mode} {arguments}: {out}"
 
 
 async def test_live_acts_and_the_kill_switch_stops_it_at_once(stage: Stage) -> None:
-    binaries = kubectls()
-    if not binaries:
-        pytest.skip("no kubectl here")
+    kubectl = kubectl_program()
     before = await stage.settled()
     pod = next(name for name in before if name.startswith("pods/"))
     await stage.control(mode="live", killSwitch="on", by="ann", reason="practice")
-    code, out = await stage.kubectl(binaries[-1], "delete", pod, "--wait=false")
+    code, out = await stage.kubectl(kubectl, "delete", pod, "--wait=false")
     assert code == 1
     assert "ann" in out
     assert "practice" in out
     assert await stage.everything() == before
     await stage.control(killSwitch="off")
-    code, out = await stage.kubectl(binaries[-1], "scale", "deployment/worker", "--replicas=3")
+    code, out = await stage.kubectl(kubectl, "scale", "deployment/worker", "--replicas=3")
     assert (code, "scaled" in out) == (0, True), out
     found = await stage.kube.get("deployments", "worker", "shop")
     assert found["spec"]["replicas"] == 3
@@ -134,26 +129,22 @@ async def test_every_way_to_engage_the_switch_reaches_the_gateway_at_once(stage:
 
 
 async def test_kubectl_meets_budgets_and_is_shown_what_it_intended(stage: Stage) -> None:
-    binaries = kubectls()
-    if not binaries:
-        pytest.skip("no kubectl here")
+    kubectl = kubectl_program()
     before = await stage.settled()
     pod = next(name for name in before if name.startswith("pods/"))
-    code, out = await stage.kubectl(binaries[-1], "delete", pod, "--wait=false")
+    code, out = await stage.kubectl(kubectl, "delete", pod, "--wait=false")
     assert code == 0, out
     server = load_kubeconfig(stage.kubeconfig).server
-    code, out = await stage.kubectl(
-        binaries[-1], "get", "pods", "-o", "name", "-s", f"{server}/view/intended"
-    )
+    code, out = await stage.kubectl(kubectl, "get", "pods", "-o", "name", "-s", f"{server}/view/intended")
     assert code == 0, out
     assert len(out.split()) == 1
     assert pod.replace("pods/", "pod/") not in out
     budgets = {"enforce": True, "shareOfWorkload": 0.5}
     await stage.control(mode="live", budgets=json.dumps(budgets))
-    code, out = await stage.kubectl(binaries[-1], "scale", "deployment/worker", "--replicas=0")
+    code, out = await stage.kubectl(kubectl, "scale", "deployment/worker", "--replicas=0")
     assert code == 1
     assert "2 of 2 pods of deployments shop/worker would be away" in out
-    code, out = await stage.kubectl(binaries[-1], "scale", "deployment/worker", "--replicas=1")
+    code, out = await stage.kubectl(kubectl, "scale", "deployment/worker", "--replicas=1")
     assert code == 0, out
     found = await stage.kube.get("deployments", "worker", "shop")
     assert found["spec"]["replicas"] == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from conftest import POD, TOKEN, Rig
+from gateway_rig import POD, TOKEN, Rig
 
 from lab.core.fault import Family
 from lab.core.fault_row import FaultRow

@@ -15,7 +15,8 @@ import any_cluster
 import pytest
 import pytest_asyncio
 import yaml
-from gateway_stage import TOKEN, kubectls
+from gateway_stage import TOKEN
+from kubectls import kubectl_program
 
 from lab.core.clock import SystemClock
 from lab.core.namespaces import PLAIN, Namespaces
@@ -264,15 +265,13 @@ async def test_the_other_labs_wall_and_groups_are_its_own(shared: Shared) -> Non
 
 @pytest.mark.slow
 async def test_kubectl_works_with_plain_names(shared: Shared) -> None:
-    binaries = kubectls()
-    if not binaries:
-        pytest.skip("no kubectl here")
+    program = kubectl_program()
     await shared.mode("live")
     changed = json.dumps(any_cluster.worker(replicas=0) | {"kind": "Deployment", "apiVersion": "apps/v1"})
 
     async def kubectl(*arguments: str, stdin: str = "") -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
-            binaries[-1],
+            program,
             *arguments,
             env={
                 "KUBECONFIG": str(shared.folder / "client"),

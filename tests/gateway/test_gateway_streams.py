@@ -11,7 +11,8 @@ from typing import Any
 import any_cluster
 import pytest
 from aiohttp import web
-from gateway_stage import BUNDLED, Stage, running_stage
+from gateway_stage import Stage, running_stage
+from kubectls import kubectl_program
 
 from lab.kube.takeover import take_over, taken
 
@@ -40,13 +41,6 @@ MAY_STREAM: tuple[dict[str, Any], dict[str, Any]] = (
 )
 
 
-def kubectl(minor: str) -> str:
-    path = BUNDLED / f"kubectl.{minor}"
-    if not path.exists():
-        pytest.skip(f"kubectl {minor} is not installed")
-    return str(path)
-
-
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """The gateway before a cluster that runs pods; in shadow."""
@@ -65,7 +59,7 @@ async def test_no_stream_passes_in_shadow_and_every_one_in_live(stage: Stage, tm
     command = f"echo out; echo in >> {tmp_path}/done; cat; exit 3"
     arguments = ("exec", "-i", "p", "--", "sh", "-c", command)
     for minor in SPEAKERS:
-        code, said = await stage.kubectl(kubectl(minor), *arguments, stdin="typed")
+        code, said = await stage.kubectl(kubectl_program(minor), *arguments, stdin="typed")
         assert code == 1
         assert "exec has no dry run" in said
     assert not (tmp_path / "done").exists()
@@ -73,7 +67,7 @@ async def test_no_stream_passes_in_shadow_and_every_one_in_live(stage: Stage, tm
     assert len(refused) >= len(SPEAKERS)
     await stage.control(mode="live")
     for minor in SPEAKERS:
-        code, said = await stage.kubectl(kubectl(minor), *arguments, stdin="typed")
+        code, said = await stage.kubectl(kubectl_program(minor), *arguments, stdin="typed")
         assert (code, said) == (3, "out\ntypedcommand terminated with exit code 3\n")
     assert (tmp_path / "done").read_text() == "in\n" * len(SPEAKERS)
     allowed = [record for record in _execs(stage) if record["decision"] == "allowed"]
@@ -87,7 +81,7 @@ async def test_the_kill_switch_cuts_a_terminal(stage: Stage, minor: str) -> None
     await stage.control(mode="live")
     script = "echo $$; exec sleep 500"
     process = await asyncio.create_subprocess_exec(
-        kubectl(minor),
+        kubectl_program(minor),
         *("exec", "p", "--", "sh", "-c", script),
         env={"KUBECONFIG": str(stage.kubeconfig), "HOME": str(stage.kubeconfig.parent)},
         stdout=subprocess.PIPE,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kubectls import Kubectl, kubectl_program
 from localkube_process import Served, running
 
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
-
-GCLOUD = Path("/usr/lib/google-cloud-sdk/bin")
 
 
 @pytest.fixture(scope="session")
@@ -47,26 +45,12 @@ async def namespace(kube: KubeClient) -> str:
     return name
 
 
-Kubectl = Callable[..., str]
-
-
-def kubectl_binary(minor: str) -> Path:
-    """The kubectl of a minor release; skips the test when it is not installed."""
-    path = GCLOUD / f"kubectl.{minor}"
-    if path.exists():
-        return path
-    found = shutil.which("kubectl")
-    if found and minor == "1.32":
-        return Path(found)
-    pytest.skip(f"kubectl {minor} is not installed")
-
-
 @pytest.fixture
-def kubectl_of(served: Served, namespace: str, tmp_path: Path) -> Callable[[str], Kubectl]:
-    """Makes a runner for a kubectl minor, in the test's namespace; it returns stdout."""
+def kubectl_of(served: Served, namespace: str, tmp_path: Path) -> Callable[..., Kubectl]:
+    """Makes a runner for a kubectl minor, or for the newest, in the test's namespace; it returns stdout."""
 
-    def make(minor: str) -> Kubectl:
-        binary = kubectl_binary(minor)
+    def make(minor: str = "") -> Kubectl:
+        binary = kubectl_program(minor)
 
         def run(*arguments: str, stdin: str = "", fails: bool = False) -> str:
             done = subprocess.run(

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Kubectl, kubectl_binary, running
+from kubectls import Kubectl, kubectl_program
+from localkube_process import running
 
 BUSY = """
 apiVersion: apps/v1
@@ -32,7 +33,7 @@ spec:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("minor", ["1.31", "1.32", "1.33"])
-def test_autoscale_in_either_version_and_encoding(kubectl_of: Callable[[str], Kubectl], minor: str) -> None:
+def test_autoscale_in_either_version_and_encoding(kubectl_of: Callable[..., Kubectl], minor: str) -> None:
     """1.31 writes v1 in JSON, 1.32 v1 in protobuf, 1.33 v2."""
     kubectl = kubectl_of(minor)
     kubectl("create", "deployment", "web", "--image=pause", "--replicas=0")
@@ -55,7 +56,7 @@ def test_a_busy_deployment_grows_to_its_maximum(tmp_path: Path) -> None:
 
         def kubectl(*arguments: str, stdin: str = "") -> str:
             done = subprocess.run(
-                [str(kubectl_binary("1.33")), *arguments],
+                [str(kubectl_program()), *arguments],
                 input=stdin,
                 capture_output=True,
                 text=True,

@@ -16,8 +16,9 @@ from pathlib import Path
 import kubernetes
 import pytest
 import yaml
-from conftest import Served
+from kubectls import Kubectl
 from kubernetes.dynamic import DynamicClient
+from localkube_process import Served
 
 from lab.kube.client import KubeClient
 from lab.kube.resources import Resource, builtin
@@ -173,9 +174,6 @@ async def test_a_name_in_use_is_accepted_when_it_is_free(kube: KubeClient) -> No
     await kube.delete(DEFINITIONS, second["metadata"]["name"])
 
 
-Kubectl = Callable[..., str]
-
-
 @contextmanager
 def defined(kubectl: Kubectl) -> Iterator[str]:
     """A group with its Widgets, as kubectl defines, awaits and deletes them."""
@@ -190,7 +188,7 @@ def defined(kubectl: Kubectl) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("minor", ["1.30", "1.31", "1.32", "1.33"])
-def test_kubectl_finds_its_way(kubectl_of: Callable[[str], Kubectl], minor: str) -> None:
+def test_kubectl_finds_its_way(kubectl_of: Callable[..., Kubectl], minor: str) -> None:
     kubectl = kubectl_of(minor)
     with defined(kubectl) as group:
         short, full = group.partition(".")[0], f"widgets.{group}"
@@ -224,7 +222,7 @@ def test_kubectl_finds_its_way(kubectl_of: Callable[[str], Kubectl], minor: str)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("minor", ["1.30", "1.33"])
-def test_kubectl_is_told_what_is_wrong(kubectl_of: Callable[[str], Kubectl], minor: str) -> None:
+def test_kubectl_is_told_what_is_wrong(kubectl_of: Callable[..., Kubectl], minor: str) -> None:
     kubectl = kubectl_of(minor)
     with defined(kubectl) as group:
         wrong = widget(group).replace("size:", "sise:")
@@ -242,8 +240,8 @@ def test_kubectl_is_told_what_is_wrong(kubectl_of: Callable[[str], Kubectl], min
 
 
 @pytest.mark.slow
-def test_the_python_client(kubectl_of: Callable[[str], Kubectl], served: Served, namespace: str) -> None:
-    kubectl = kubectl_of("1.32")
+def test_the_python_client(kubectl_of: Callable[..., Kubectl], served: Served, namespace: str) -> None:
+    kubectl = kubectl_of()
     path = str(served.kubeconfig)
     with defined(kubectl) as group, kubernetes.config.new_client_from_config(path) as client:
         custom = kubernetes.client.CustomObjectsApi(client)
@@ -335,9 +333,9 @@ def start_operator(program: Path, log: Path, namespace: str, kubeconfig: str) ->
 
 @pytest.mark.slow
 async def test_a_kopf_operator(
-    kubectl_of: Callable[[str], Kubectl], served: Served, kube: KubeClient, namespace: str, tmp_path: Path
+    kubectl_of: Callable[..., Kubectl], served: Served, kube: KubeClient, namespace: str, tmp_path: Path
 ) -> None:
-    kubectl = kubectl_of("1.32")
+    kubectl = kubectl_of()
     kubectl("apply", "-f", "-", stdin=PEERINGS)
     kubectl("wait", "--for=condition=Established", f"--timeout={WAIT}s", "crd/kopfpeerings.kopf.dev")
     peering = {"apiVersion": "kopf.dev/v1", "kind": "KopfPeering", "metadata": {"name": "mine"}}

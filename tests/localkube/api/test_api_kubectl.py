@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from kubectls import Kubectl
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -30,7 +31,7 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 """
 
-Make = Callable[[str], Callable[..., str]]
+Make = Callable[..., Kubectl]
 minors = pytest.mark.parametrize("minor", ["1.30", "1.31", "1.32", "1.33"])
 oldest_and_newest = pytest.mark.parametrize("minor", ["1.30", "1.33"])
 
@@ -126,7 +127,7 @@ def test_server_side_apply(kubectl_of: Make, minor: str) -> None:
 
 
 def test_wait_watch_and_replace(kubectl_of: Make) -> None:
-    kubectl = kubectl_of("1.32")
+    kubectl = kubectl_of()
     kubectl("apply", "-f", "-", stdin=DEPLOYMENT)
     assert "condition met" in kubectl(
         "wait", "deploy/web", "--for=jsonpath={.spec.replicas}=2", "--timeout=5s"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Served, kubectl_binary
+from kubectls import kubectl_program
+from localkube_process import Served
 
 from lab.kube.client import KubeClient
 from lab.kube.resources import builtin
@@ -45,8 +46,8 @@ async def test_nothing_is_measured_where_nothing_runs(kube: KubeClient, namespac
     assert refused.value.code == 400
 
 
-async def test_metrics_cannot_be_written_or_watched(kubectl_of: Callable[[str], Any]) -> None:
-    kubectl = kubectl_of("1.32")
+async def test_metrics_cannot_be_written_or_watched(kubectl_of: Callable[..., Any]) -> None:
+    kubectl = kubectl_of()
     found = json.loads(kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1"))
     verbs = {each["name"]: (each["kind"], each["namespaced"], each["verbs"]) for each in found["resources"]}
     assert verbs == {
@@ -63,7 +64,7 @@ async def test_metrics_cannot_be_written_or_watched(kubectl_of: Callable[[str], 
 def test_top_shows_pods_containers_and_nodes(whole: Served, tmp_path: Path) -> None:
     def kubectl(*arguments: str, stdin: str = "") -> str:
         done = subprocess.run(
-            [str(kubectl_binary("1.32")), *arguments],
+            [str(kubectl_program()), *arguments],
             input=stdin,
             capture_output=True,
             text=True,

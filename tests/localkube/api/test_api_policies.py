@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from kubectls import Kubectl
 
 from lab.kube.client import KubeClient
 from lab.kube.status import StatusError
 
-Make = Callable[[str], Callable[..., str]]
+Make = Callable[..., Kubectl]
 oldest_and_newest = pytest.mark.parametrize("minor", ["1.30", "1.33"])
 POLICY = """
 apiVersion: admissionregistration.k8s.io/v1
@@ -48,7 +49,7 @@ POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image":
 @pytest.fixture
 def bound(kubectl_of: Make, namespace: str) -> Iterator[Callable[[str], None]]:
     """Binds the policy above in the test's namespace, with an action; undone afterwards."""
-    kubectl = kubectl_of("1.32")
+    kubectl = kubectl_of()
 
     def bind(action: str) -> None:
         text = POLICY.replace("NAME", namespace).replace("ACTION", action)
@@ -90,7 +91,7 @@ def test_kubectl_is_refused_whatever_it_tries(
 
 
 def test_kubectl_is_warned(kubectl_of: Make, namespace: str, bound: Callable[[str], None]) -> None:
-    kubectl = kubectl_of("1.33")
+    kubectl = kubectl_of()
     kubectl("create", "deployment", "web", "--image=i")
     bound("Warn")
     strict = ("--warnings-as-errors", "scale", "deployment/web", "--replicas=4")
@@ -104,7 +105,7 @@ def test_kubectl_is_warned(kubectl_of: Make, namespace: str, bound: Callable[[st
 def test_policies_are_listed_explained_and_described(
     kubectl_of: Make, namespace: str, bound: Callable[[str], None]
 ) -> None:
-    kubectl = kubectl_of("1.33")
+    kubectl = kubectl_of()
     bound("Audit")
     served = kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "--no-headers")
     assert [line.split()[0] for line in served.splitlines()] == [
@@ -125,7 +126,7 @@ def test_policies_are_listed_explained_and_described(
 def test_what_does_not_compile_is_refused_with_the_place(kubectl_of: Make, namespace: str) -> None:
     text = POLICY.replace("NAME", namespace).replace("ACTION", "Deny")
     text = text.replace("request.operation != 'CONNECT'", "request.operatoin != 'CONNECT'")
-    kubectl = kubectl_of("1.32")
+    kubectl = kubectl_of()
     said = kubectl("apply", "--dry-run=server", "-f", "-", stdin=text, fails=True)
     assert "spec.validations[2].expression: Invalid value" in said
     assert "undefined field 'operatoin'" in said

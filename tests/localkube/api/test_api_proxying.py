@@ -12,7 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from conftest import Kubectl, Served, kubectl_binary
+from kubectls import Kubectl, kubectl_program
+from localkube_process import Served
 
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
@@ -152,16 +153,16 @@ async def test_a_port_of_a_node(kube: KubeClient, namespace: str, backend: Backe
 
 
 async def test_kubectl_reads_through_it(
-    kubectl_of: Callable[[str], Kubectl], pod: str, backend: Backend
+    kubectl_of: Callable[..., Kubectl], pod: str, backend: Backend
 ) -> None:
-    seen = await asyncio.to_thread(kubectl_of("1.32"), "get", "--raw", f"{pod}/services/s:web/proxy/x?y=z")
+    seen = await asyncio.to_thread(kubectl_of(), "get", "--raw", f"{pod}/services/s:web/proxy/x?y=z")
     assert json.loads(seen)["path"] == "/x?y=z"
 
 
 async def test_kubectl_proxy(served: Served, pod: str, backend: Backend, tmp_path: Path) -> None:
     environment = {"KUBECONFIG": str(served.kubeconfig), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     proxy = await asyncio.create_subprocess_exec(
-        kubectl_binary("1.32"), "proxy", "--port=0", stdout=asyncio.subprocess.PIPE, env=environment
+        kubectl_program(), "proxy", "--port=0", stdout=asyncio.subprocess.PIPE, env=environment
     )
     try:
         assert proxy.stdout is not None

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Served, kubectl_binary
+from kubectls import kubectl_program
+from localkube_process import Served
 
 MANIFESTS = """
 apiVersion: v1
@@ -58,7 +59,7 @@ PARTS = "jsonpath={.items[*].metadata.name}"
 @pytest.fixture
 def kubectl(whole: Served, tmp_path: Path) -> Callable[..., str]:
     environment = {"KUBECONFIG": str(whole.kubeconfig), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    binary = str(kubectl_binary("1.32"))
+    binary = str(kubectl_program())
 
     def run(*arguments: str, stdin: str = "") -> str:
         done = subprocess.run(

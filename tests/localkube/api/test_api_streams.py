@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Served, kubectl_binary
+from kubectls import kubectl_program
+from localkube_process import Served
 
 from lab.kube.client import KubeClient
 from lab.kube.kubeconfig import load_kubeconfig
@@ -52,7 +53,7 @@ async def pod(whole: Served) -> str:
 
 def _command(whole: Served, tmp_path: Path, minor: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
     environment = {"KUBECONFIG": str(whole.kubeconfig), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    return [str(kubectl_binary(minor)), *arguments], environment
+    return [str(kubectl_program(minor)), *arguments], environment
 
 
 def _kubectl(

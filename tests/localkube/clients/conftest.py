@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from kubectl_session import NEWEST, Kubectl, kubectl_binary
+from kubectl_session import Kubectl
+from kubectls import kubectl_program
 from localkube_process import Served, running
 
 from lab.kube.client import KubeClient
@@ -40,5 +41,5 @@ async def namespace(kube: KubeClient) -> AsyncIterator[str]:
 @pytest.fixture
 def kubectl(request: pytest.FixtureRequest, cluster: Served, namespace: str, tmp_path: Path) -> Kubectl:
     """The newest kubectl, or that of the minor release which the test is parametrized with."""
-    binary = kubectl_binary(getattr(request, "param", NEWEST))
+    binary = kubectl_program(getattr(request, "param", ""))
     return Kubectl(binary, cluster.kubeconfig, namespace, tmp_path)

@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import selectors
-import shutil
 import struct
 import subprocess
 import termios
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubectls import kubectl_program
 from localkube_process import Served
 
 from lab.kube.client import KubeClient
 
-GCLOUD = Path("/usr/lib/google-cloud-sdk/bin")
 MINORS = ("1.30", "1.31", "1.32", "1.33")
 every_kubectl = pytest.mark.parametrize("minor", MINORS)
 either_kubectl = pytest.mark.parametrize("minor", ["1.30", "1.33"])
@@ -30,17 +29,6 @@ SECONDS = 60.0
 """How long anything may take on a machine that has other things to do."""
 SHELL: dict[str, Any] = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}
 POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-
-
-def kubectl_of(minor: str) -> str:
-    """The kubectl of a minor release; skips the test when it is not installed."""
-    path = GCLOUD / f"kubectl.{minor}"
-    if path.exists():
-        return str(path)
-    found = shutil.which("kubectl")
-    if found and minor == "1.32":
-        return found
-    pytest.skip(f"kubectl {minor} is not installed")
 
 
 class Kubectl:
@@ -82,7 +70,7 @@ Kubectls = Callable[[str], Kubectl]
 @pytest.fixture
 def kubectl(cluster: Served, namespace: str, tmp_path: Path) -> Kubectls:
     """Makes a kubectl of a minor release, in the test's namespace."""
-    return lambda minor: Kubectl(kubectl_of(minor), cluster, namespace, tmp_path)
+    return lambda minor: Kubectl(str(kubectl_program(minor)), cluster, namespace, tmp_path)
 
 
 class Terminal:

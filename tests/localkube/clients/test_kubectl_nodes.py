@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kubectl_session import MINORS, Kubectl, cells, conforms, kubectl_binary
+from kubectl_session import MINORS, Kubectl, cells, conforms
+from kubectls import kubectl_program
 from localkube_process import Served, running
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ def three_nodes() -> Iterator[Served]:
 def fleet(three_nodes: Served, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kubectl]:
     """A kubectl with a namespace of its own on three nodes, all of them in service again afterwards."""
     place = f"n{request.param.replace('.', '-')}"
-    kubectl = Kubectl(kubectl_binary(request.param), three_nodes.kubeconfig, place, tmp_path)
+    kubectl = Kubectl(kubectl_program(request.param), three_nodes.kubeconfig, place, tmp_path)
     kubectl("create", "namespace", place)
     yield kubectl
     kubectl("delete", "namespace", place)

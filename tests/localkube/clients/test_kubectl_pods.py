@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from kubectl_manifests import PODS
-from kubectl_session import NEWEST, Kubectl, cells, conforms, kubectl_binary
+from kubectl_session import Kubectl, cells, conforms
+from kubectls import kubectl_program
 from localkube_process import Served
 
 pytestmark = pytest.mark.slow
@@ -32,7 +33,7 @@ SETTLED = {
 def pods(cluster: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """A namespace with pods in every state; the tests read it and leave it alone."""
     home: Path = tmp_path_factory.mktemp("home")
-    kubectl = Kubectl(kubectl_binary(NEWEST), cluster.kubeconfig, "every-state", home)
+    kubectl = Kubectl(kubectl_program(), cluster.kubeconfig, "every-state", home)
     kubectl("create", "namespace", "every-state")
     kubectl.until("get", "serviceaccount", "-o", "name", shows="serviceaccount/default")
     kubectl("apply", "-f", "-", stdin=PODS)
@@ -46,7 +47,7 @@ def pods(cluster: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture
 def everywhere(pods: Kubectl, request: pytest.FixtureRequest, tmp_path: Path) -> Kubectl:
     """The same namespace as another kubectl sees it."""
-    return Kubectl(kubectl_binary(request.param), pods.kubeconfig, pods.namespace, tmp_path)
+    return Kubectl(kubectl_program(request.param), pods.kubeconfig, pods.namespace, tmp_path)
 
 
 releases = pytest.mark.parametrize("everywhere", ["1.30", "1.31", "1.32", "1.33"], indirect=True)
