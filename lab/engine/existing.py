@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.core.namespaces import LAB_SYSTEM, SHOP, Namespaces
-from lab.engine.clients import wait_until
+from lab.engine.clients import ServiceClient, wait_until
 from lab.engine.objects import ALERTMANAGER
-from lab.errors import DeadlineExceeded, ProviderError, UsageError
+from lab.errors import DeadlineExceeded, LabError, ProviderError, UsageError
 from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
 from lab.kube.selectors import label_selector_from
 from lab.providers.base import LAB_LABEL
@@ -217,9 +218,6 @@ def wait_scraped(lab: Lab, existing: Existing | None) -> None:
     """
     if existing is None:
         return
-    import requests
-
-    url = lab.prometheus_url
     wanted = {
         f'count(up{{job="{JOB}",namespace="{name}"}})': f"pods of {name}" for name in (SHOP, LAB_SYSTEM)
     }
@@ -228,15 +226,17 @@ def wait_scraped(lab: Lab, existing: Existing | None) -> None:
     def scraped() -> bool:
         for query in list(wanted):
             try:
-                answer = requests.get(f"{url}/api/v1/query", params={"query": query}, timeout=10)
-                found = answer.json()["data"]["result"] if answer.ok else []
-            except (requests.RequestException, ValueError, KeyError):
+                answer = prometheus.call("GET", "/api/v1/query", params={"query": query})
+                found = answer["data"]["result"]
+            except (LabError, ValueError, KeyError, TypeError):
                 found = []
             if found:
                 del wanted[query]
         return not wanted
 
-    if not wait_until(scraped, seconds=SCRAPED_SECONDS, every=0.5):
+    with closing(ServiceClient(lab.prometheus_url, "Prometheus")) as prometheus:
+        came = wait_until(scraped, seconds=SCRAPED_SECONDS, every=0.5)
+    if not came:
         raise DeadlineExceeded(
             f"the Prometheus {existing.name} has not taken up {', '.join(wanted.values())}"
             f" within {SCRAPED_SECONDS:.0f} s",

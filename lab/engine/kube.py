@@ -10,19 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import kubernetes.dynamic
 from kubernetes.client import ApiClient, Configuration, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 from kubernetes.client.rest import RESTClientObject
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
-from urllib3.exceptions import HTTPError
+from urllib3 import make_headers
+from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import ProxyError as ProxyFailure
 
 from lab.core.namespaces import NO_PREFIX, Namespaces
 from lab.engine.renaming import renamed
 from lab.errors import LabError, NotReadyError, ProviderError
 from lab.kube.kubeconfig import Connection, load_kubeconfig
 from lab.kube.objects import KubeObject, name_of, namespace_of
+from lab.kube.proxies import WAY_OUT, used_proxy
 
 _dynamic: Any = kubernetes.dynamic  # it carries no types
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -40,10 +44,21 @@ def _lab_errors(doing: str) -> Iterator[None]:
     except (HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise  # the client could not keep what it discovered; that is no fault of the server
+        if isinstance(error, MaxRetryError) and isinstance(error.reason, ProxyFailure):
+            raise _not_through(doing, error, error.reason) from error
         raise NotReadyError(
             f"{doing}: the API server does not answer ({type(error).__name__})",
             hint="lab status shows what runs; lab up brings a lab back",
         ) from error
+
+
+def _not_through(doing: str, error: MaxRetryError, why: ProxyFailure) -> NotReadyError:
+    pool: Any = error.pool
+    server = str(error.url) if pool.scheme == "http" else f"https://{pool.host}:{pool.port}"
+    proxy = used_proxy(server, str(pool.proxy))
+    return NotReadyError(
+        f"{doing}: the proxy {proxy} does not let it through: {why.original_error}", hint=WAY_OUT
+    )
 
 
 def _refusal(doing: str, error: Any) -> LabError:
@@ -79,7 +94,7 @@ def _configuration(connection: Connection, folder: Path) -> Any:
     settings.host = connection.server
     settings.verify_ssl = not connection.insecure
     settings.tls_server_name = connection.tls_server_name or None
-    settings.proxy = connection.proxy_url or settings.proxy
+    _through_proxy(settings, connection)
     if connection.ca_pem:
         settings.ssl_ca_cert = _beside(folder, "ca.crt", connection.ca_pem)
     if found.certificate:
@@ -93,6 +108,14 @@ def _configuration(connection: Connection, folder: Path) -> Any:
     show(settings)
     settings.refresh_api_key_hook = show
     return settings
+
+
+def _through_proxy(settings: Any, connection: Connection) -> None:
+    """By the lab's rules: the official client's own put loopback addresses behind a proxy too."""
+    proxy = connection.proxy()
+    settings.proxy, settings.no_proxy = (proxy.url if proxy else None), None
+    if proxy and proxy.credentials:
+        settings.proxy_headers = make_headers(proxy_basic_auth=unquote(proxy.credentials))
 
 
 def _beside(folder: Path, name: str, content: bytes) -> str:

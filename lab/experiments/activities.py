@@ -59,9 +59,10 @@ def query(promql: str, configuration: Configuration = None) -> float | None:
 
     Raises NotReadyError when Prometheus does not answer, or the query gives several.
     """
-    with _lab(configuration) as lab:
+    with _lab(configuration) as lab, requests.Session() as session:
+        session.trust_env = False
         try:
-            answer = requests.get(
+            answer = session.get(
                 f"{lab.prometheus_url}/api/v1/query", params={"query": promql}, timeout=_QUERY_SECONDS
             )
             body = answer.json()

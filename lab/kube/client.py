@@ -329,10 +329,11 @@ class KubeClient:
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
+            connector = Connector(self.connection)
             self._session = aiohttp.ClientSession(
-                connector=Connector(self.connection),
+                connector=connector,
                 timeout=self._timeout,
-                proxy=self.connection.proxy_url or None,
+                proxy=connector.proxy_url,
                 trust_env=False,
                 auto_decompress=True,
             )

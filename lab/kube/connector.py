@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from lab.kube.kubeconfig import Connection
 
 
+class ProxyError(aiohttp.ClientError):
+    """A proxy that does not answer or lets nobody through. It says which, and where it is named."""
+
+
 class Connector(aiohttp.TCPConnector):
     """A pool whose `close` also ends connections that it has let go of already.
 
     A stream that is dropped before its end leaves the pool at once, while its TLS goodbye waits for an answer
-    for up to 30 seconds, and so longer than the event loop may live.
+    for up to 30 seconds, and so longer than the event loop may live. `proxy_url`: what sessions of it go
+    through.
     """
 
     def __init__(self, connection: Connection) -> None:
+        """Raises UsageError when the environment names a proxy that cannot be used."""
+        self._proxy = connection.proxy()
+        self.proxy_url = self._proxy.url if self._proxy else None
         context = connection.ssl_context()
         super().__init__(ssl=context if context is not None else True, limit=0)
         self._transports: set[asyncio.Transport] = set()
@@ -31,8 +39,17 @@ class Connector(aiohttp.TCPConnector):
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> PooledConnection:
-        """A connection of the pool, or a new one."""
-        made = await super().connect(req, traces, timeout)
+        """A connection of the pool, or a new one. Raises ProxyError when it is the proxy that fails."""
+        try:
+            made = await super().connect(req, traces, timeout)
+        except aiohttp.ClientHttpProxyError as error:
+            raise ProxyError(f"the proxy {self._proxy} answers {error.status} {error.message}") from error
+        except aiohttp.ClientProxyConnectionError as error:
+            raise ProxyError(f"the proxy {self._proxy} cannot be reached: {error.strerror}") from error
+        except aiohttp.ClientConnectorDNSError as error:
+            if self._proxy is None:
+                raise
+            raise ProxyError(f"the proxy {self._proxy} has a name that is not known here") from error
         transport, protocol = made.transport, made.protocol
         if transport is not None and protocol is not None and transport not in self._transports:
             closed = protocol.closed

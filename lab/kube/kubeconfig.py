@@ -14,6 +14,7 @@ from typing import Any
 from lab.errors import NotReadyError
 from lab.kube.exec_plugin import EXTENSION, STORE, Credentials, ExecPlugin, read_plugin
 from lab.kube.kubeconfig_files import NOT_ONE, entry, not_a_kubeconfig, read_kubeconfig
+from lab.kube.proxies import USABLE, Proxy, environment_proxy
 from lab.kube.tls import client_context
 
 IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -26,7 +27,8 @@ class Connection:
 
     `client_certificate` is (certificate, key) in PEM. With `insecure` nothing is verified. `tls_server_name`:
     the name that the server's certificate is to have, instead of the one in `server`. `proxy_url`: an HTTP
-    proxy. `plugin`: the program from which credentials come, where there are no others.
+    proxy that the kubeconfig names. `plugin`: the program from which credentials come, where there are no
+    others.
     """
 
     server: str
@@ -39,6 +41,13 @@ class Connection:
     tls_server_name: str = ""
     proxy_url: str = ""
     plugin: ExecPlugin | None = None
+
+    def proxy(self) -> Proxy | None:
+        """What requests go through now: the kubeconfig's proxy, else the one of the environment.
+
+        Raises UsageError for one of the environment that cannot be used.
+        """
+        return Proxy.of_kubeconfig(self.proxy_url) if self.proxy_url else environment_proxy(self.server)
 
     def bearer(self) -> str:
         """The token to send now; empty when there is none. With a plugin it may take as long as its program.
@@ -191,7 +200,7 @@ def _connection(config: dict[str, Any], name: str) -> Connection:
     if not cluster.get("server"):
         raise ValueError(f"the cluster {context['cluster']!r} has no server")
     proxy = str(cluster.get("proxy-url") or "")
-    if proxy and not proxy.startswith(("http://", "https://")):
+    if proxy and proxy.partition("://")[0] not in USABLE:
         raise ValueError(f"proxy-url is {proxy!r}, and only proxies of http and https can be used")
     pair = (_data(user, "client-certificate"), _data(user, "client-key"))
     if any(pair) and not all(pair):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from lab.errors import NotReadyError, ProviderError
+from lab.kube.proxies import WAY_OUT
 from lab.kube.status import StatusError
 from lab.providers.contexts import Context
 
@@ -18,6 +19,7 @@ ANSWER_SECONDS = 15.0
 _PLAIN = "the server speaks plain http at that port: is https right in the kubeconfig?"
 _NAMELESS = "its name is not known here: is a VPN down, or the cluster gone?"
 _WAYS_OUT = {
+    "the proxy http": WAY_OUT,
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not of the kubeconfig's certificate-authority,"
     " or has another name: the cluster may have been made anew; get its kubeconfig again",
     "WRONG_VERSION_NUMBER": _PLAIN,

@@ -77,9 +77,8 @@ class Tunnel:
 
     def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
-        self._session = aiohttp.ClientSession(
-            connector=Connector(kube.connection), proxy=kube.connection.proxy_url or None
-        )
+        connector = Connector(kube.connection)
+        self._session = aiohttp.ClientSession(connector=connector, proxy=connector.proxy_url)
         self._servers: list[asyncio.Server] = []
 
     async def open(self, namespaces: Sequence[str]) -> dict[str, str]:
