@@ -147,7 +147,7 @@ def _variable() -> Json:
         "refresh": 1,
         "regex": "",
         "options": [],
-        "current": {},
+        "current": {"text": "default", "value": "default"},  # Grafana's default Prometheus
         "skipUrlSync": False,
     }
 
