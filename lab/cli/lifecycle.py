@@ -25,7 +25,7 @@ from lab.cli.contents import (
 )
 from lab.cli.options import DEFAULT_NAME, Hour, Json, Name, Seed
 from lab.cli.output import OUTPUT
-from lab.cli.placement import Context, ContextAgain, Image, Kubeconfig, NodeImage, Provider, placed
+from lab.cli.placement import Context, ContextAgain, Image, Kubeconfig, NodeImage, Provider, Registry, placed
 from lab.core import interrupt
 from lab.core.audit import Mode
 from lab.core.staffing import DEAR, PARTITIONS
@@ -71,13 +71,14 @@ def up(
     context_again: ContextAgain = "",
     image: Image = "",
     node_image: NodeImage = "",
+    registry: Registry = "",
     prometheus: Prometheus = OWN,
     retain: Retain = False,
     json: Json = False,
 ) -> None:
     """Start a lab and return when every part of it is ready."""
     settings = LabSettings(name, seed, hour_of(hour), provider, toil, extras, workers, starts, nodes)
-    settings = placed(settings, provider, kubeconfig, context, context_again, image, node_image)
+    settings = placed(settings, provider, kubeconfig, context, context_again, image, node_image, registry)
     settings = made_of(settings, prometheus)
     labs.remove_orphans()
     with labs.exclusive(labs.lab_directory(name)):

@@ -41,6 +41,12 @@ NodeImage = Annotated[
     str,
     typer.Option("--node-image", envvar="LAB_NODE_IMAGE", help="What kind's nodes run: another Kubernetes."),
 ]
+Registry = Annotated[
+    str,
+    typer.Option(
+        "--registry", envvar="LAB_REGISTRY", help="Where that cluster finds every image: HOST[:PORT][/PATH]."
+    ),
+]
 
 
 def placed(
@@ -51,6 +57,7 @@ def placed(
     context_again: str,
     image: str,
     node_image: str,
+    registry: str,
 ) -> LabSettings:
     """The settings, for a lab there."""
     paths = kubeconfig_paths(kubeconfig) if kubeconfig else []
@@ -62,6 +69,7 @@ def placed(
         context_again=context_again,
         image=image,
         node_image=node_image,
+        registry=registry,
     )
 
 
@@ -71,7 +79,7 @@ def by_environment(settings: LabSettings, provider: str = "") -> LabSettings:
     provider: instead of the one that they name.
     """
     chosen = read_settings()
-    wanted = ("kubeconfig", "context", "context-again", "image", "node-image")
+    wanted = ("kubeconfig", "context", "context-again", "image", "node-image", "registry")
     given = [os.environ.get(variable(key)) or chosen.get(key, "") for key in wanted]
     named = os.environ.get(variable("provider")) or chosen.get("provider") or settings.provider
     return placed(settings, provider or named, *given)

@@ -12,7 +12,7 @@ import tomllib
 from lab.core.places import settings_file
 from lab.errors import ConfigError
 
-KEYS = ("provider", "kubeconfig", "context", "image", "node-image")
+KEYS = ("provider", "kubeconfig", "context", "image", "node-image", "registry")
 
 
 def variable(key: str) -> str:

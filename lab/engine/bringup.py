@@ -32,6 +32,7 @@ from lab.errors import ConfigError, LabError, NotReadyError, ProviderError, Usag
 from lab.kube.objects import KubeObject, name_of, namespace_of
 from lab.process import process_started
 from lab.providers.base import LAB_LABEL, Provider
+from lab.providers.registry import OWN_IMAGE
 
 NEEDED_BYTES = 200 * 1024 * 1024
 KEPT = ("db", "logstore", "load")
@@ -43,7 +44,6 @@ _FIRST = {
     },
 }
 EVERY_ADDRESS = "0.0.0.0"
-OWN_IMAGE = "toil-lab"
 SLOWEST = "db"
 """The Deployment that takes longest and that others wait for: it is created first."""
 

@@ -20,7 +20,7 @@ PROVIDERS: Mapping[str, Callable[[LabSettings], Provider]] = {
     "kind": lambda settings: KindProvider(settings.image, settings.node_image),
     "k3s": lambda settings: K3sProvider(settings.image),
     "kubeconfig": lambda settings: KubeconfigProvider(
-        settings.kubeconfig, settings.context, settings.context_again
+        settings.kubeconfig, settings.context, settings.context_again, settings.registry
     ),
 }
 """Every provider, made for the settings of a lab."""

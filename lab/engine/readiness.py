@@ -34,7 +34,7 @@ PATIENCE = {
 _PULLS = ("ErrImagePull", "ImagePullBackOff")
 LOOK_SECONDS = 2.0
 """How often it is asked what keeps parts from coming."""
-_IMAGE = "bring it to the nodes, or name where it is with --image: docs/providers.md"
+_IMAGE = "bring it to the nodes, or name where it is with --image or --registry: docs/providers.md"
 _HINTS = {
     "ErrImageNeverPull": _IMAGE,
     "InvalidImageName": "--image takes a reference such as registry.example/toil-lab:1",

@@ -18,7 +18,8 @@ class LabSettings:
     nodes: of the cluster; the lab's own parts and its data are on the first.
     kubeconfig, context: of the provider `kubeconfig`; context_again: one that looks like production, named
     a second time. image: what the lab's own pods run where they are containers, by default `toil-lab`, on
-    kind one that is built. node_image: of kind's nodes.
+    kind one that is built. node_image: of kind's nodes. registry: where a cluster of a kubeconfig finds all
+    images, by default the public ones.
     prometheus: empty for one of the lab's own; `existing` or NAMESPACE/NAME for one of the cluster's, run by
     the Prometheus Operator."""
 
@@ -36,6 +37,7 @@ class LabSettings:
     context_again: str = ""
     image: str = ""
     node_image: str = ""
+    registry: str = ""
     prometheus: str = ""
 
     @property

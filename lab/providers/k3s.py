@@ -22,10 +22,8 @@ from lab.providers.commands import HostCommands
 from lab.providers.engine import Engine
 from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.image import BUILD_SECONDS, build_command, build_variables, image_of
-from lab.providers.kind_config import pinned_images
+from lab.providers.registry import OWN_IMAGE, pinned_images
 from lab.providers.way import close_way, forget_way, way
-
-OWN_IMAGE = "toil-lab"
 
 
 class K3sProvider:

@@ -28,9 +28,10 @@ from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.guest import OLDEST_MINOR
 from lab.providers.image import BUILD_SECONDS, build_command, build_variables, has_image, image_of
 from lab.providers.kind_cluster import KindCluster
-from lab.providers.kind_config import LOOPBACK, kind_config, pinned_images
+from lab.providers.kind_config import LOOPBACK, kind_config
 from lab.providers.kind_engines import Engine, find_engine, unsuitable
 from lab.providers.kind_tool import PINNED, install_hint, kind_version, shown
+from lab.providers.registry import OWN_IMAGE, pinned_images
 from lab.providers.way import close_way, forget_way, way
 
 NODE_PORTS = {
@@ -41,7 +42,6 @@ NODE_PORTS = {
     "lab-system/dashboard:8080": 30070,
 }
 """Ports of Services that clusters/kind maps to this machine; the others are reached through the tunnel."""
-OWN_IMAGE = "toil-lab"
 MOST_OF_NAME = 32
 """A cluster's name is part of host names, and may have 50 characters."""
 

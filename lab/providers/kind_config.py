@@ -50,12 +50,6 @@ def kind_config(nodes: int, node_image: str = "") -> KindConfig:
     return KindConfig(yaml.safe_dump(config, sort_keys=False), ports, int(tag[1]) if tag else None)
 
 
-def pinned_images() -> dict[str, str]:
-    """What the nodes pull instead of the images that the manifests name."""
-    path = data_root() / "clusters" / "kind" / "images.yaml"
-    return dict(yaml.safe_load(path.read_text()))
-
-
 def _free_ports(count: int) -> list[int]:
     """So many ports on which nothing listens just now."""
     probes = [socket.socket() for _ in range(count)]

@@ -14,6 +14,7 @@ from lab.providers.base import Capabilities, Cluster, Say, check_name, quiet
 from lab.providers.contexts import Context, read_context, refuse_production
 from lab.providers.facts import facts_file, read_facts, write_facts
 from lab.providers.guest import belongings, look, remove
+from lab.providers.registry import tagged_images
 from lab.providers.way import close_way, forget_way, way
 
 
@@ -31,15 +32,18 @@ class KubeconfigProvider:
         isolated_processes=True,
     )
 
-    def __init__(self, kubeconfig: str = "", context: str = "", again: str = "") -> None:
+    def __init__(self, kubeconfig: str = "", context: str = "", again: str = "", registry: str = "") -> None:
         """kubeconfig: the file, or a list as in KUBECONFIG; context: of it, by default its current one.
-        again: the name of a context that looks like production, said a second time."""
+        again: the name of a context that looks like production, said a second time. registry: where its nodes
+        find images, by default the public ones."""
         self._given = kubeconfig
         self._context = context
         self._again = again
+        self._registry = registry
 
     def check(self) -> None:
         self._chosen()
+        tagged_images(self._registry)
 
     def create(
         self, directory: Path, *, nodes: int = 1, hour_seconds: float = 60.0, say: Say = quiet
@@ -69,6 +73,7 @@ class KubeconfigProvider:
             pod_network="localkube" not in version,  # its pods share the addresses of its host
             namespaces=namespaces,
             shared=True,
+            images=tagged_images(self._registry),
         )
 
     def find(self, directory: Path) -> Cluster | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 from cluster_contents import everything
 from e2e_bench import Bench, until
 from localkube_process import Served, running
+
+from lab.kube.client import KubeClient
+from lab.kube.kubeconfig import load_kubeconfig
 
 pytestmark = pytest.mark.slow
 NAMESPACES = ("shop", "lab-system", "automation")
@@ -27,6 +31,16 @@ def status(bench: Bench, name: str) -> dict[str, Any]:
     return dict(found.data)
 
 
+def images(host: Served, namespace: str) -> set[str]:
+    """What the pods of a namespace run."""
+
+    async def listed() -> list[dict[str, Any]]:
+        async with KubeClient(load_kubeconfig(host.kubeconfig)) as kube:
+            return list((await kube.list("pods", namespace))["items"])
+
+    return {container["image"] for pod in asyncio.run(listed()) for container in pod["spec"]["containers"]}
+
+
 def untouched(bench: Bench, name: str) -> bool:
     """No fault was ever injected, nobody engaged the kill switch, and every part is there. What its pager
     says is left out: on a busy machine a shop has incidents of its own."""
@@ -38,9 +52,12 @@ def untouched(bench: Bench, name: str) -> bool:
 def test_two_guests_do_not_see_each_other_and_leave_nothing(host: Served, bench: Bench) -> None:
     before = everything(host.kubeconfig)
     options = ("--provider", "kubeconfig", "--kubeconfig", str(host.kubeconfig), "--starts", "cheap")
-    for name in ("team-a", "team-b"):
-        up = bench.lab("up", "--name", name, "--toil", "off", *options)
+    for name, registry in (("team-a", ""), ("team-b", "registry.example.com")):
+        up = bench.lab("up", "--name", name, "--toil", "off", "--registry", registry, *options)
         assert up.code == 0, up.err
+    assert images(host, "team-a-shop") == {"toil-lab", "docker.io/library/postgres:18.6"}
+    mirrored = {"registry.example.com/toil-lab", "registry.example.com/library/postgres:18.6"}
+    assert images(host, "team-b-shop") == mirrored
     there = everything(host.kubeconfig) - before
     assert {f"namespaces /{lab}-{name}" for lab in ("team-a", "team-b") for name in NAMESPACES} <= there
     assert all("team-a" in found or "team-b" in found for found in there), there

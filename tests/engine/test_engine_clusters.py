@@ -9,11 +9,12 @@ from lab.engine import bringup
 from lab.engine.settings import LabSettings
 from lab.providers.base import LAB_LABEL
 from lab.providers.kind import NODE_PORTS
-from lab.providers.kind_config import pinned_images
+from lab.providers.registry import pinned_images
 
 
 def test_pods_run_what_is_there_and_mapped_services_are_of_nodes() -> None:
-    manifests = bringup.load_manifests(data_root() / "clusters" / "base")
+    folder = data_root() / "clusters"
+    manifests = bringup.load_manifests(folder / "base", *(folder / "parts").glob("*.yaml"))
     types = {key(m): m["spec"].get("type", "ClusterIP") for m in manifests if m["kind"] == "Service"}
     images = pinned_images() | {"toil-lab": "localhost/toil-lab:1"}
     for manifest in manifests:
