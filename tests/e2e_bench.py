@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 
 LAB = Path(sys.executable).with_name("lab")
 SECONDS = 150.0
@@ -54,8 +55,20 @@ class Bench:
         )
 
     def end(self, process: subprocess.Popen[str]) -> Ran:
-        out, err = process.communicate(timeout=self.seconds)
+        """What it left. One that takes too long is interrupted, and fails with what it has said."""
+        try:
+            out, err = process.communicate(timeout=self.seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=self.seconds)
+            raise AssertionError(f"{process.args} has not ended within {self.seconds:g} s: {err}") from None
         return Ran(process.returncode, out, err)
+
+    def done(self, *arguments: str) -> Ran:
+        """Run a command that is to succeed."""
+        ran = self.lab(*arguments)
+        assert ran.code == 0, f"lab {' '.join(arguments)}: {ran.code} {ran.err}"
+        return ran
 
     def lab(self, *arguments: str) -> Ran:
         return self.end(self.start(*arguments))
@@ -107,6 +120,16 @@ class Bench:
         """Processes and folders of labs; nothing is to be left of a lab that is down."""
         labs = self.home / "labs"
         return self.processes() + (sorted(os.listdir(labs)) if labs.is_dir() else [])
+
+
+def answered(url: str, **query: str) -> Any:
+    """The JSON that a part answers; None while it does not, as when its pod is not ready for a moment."""
+    try:
+        found = requests.get(url, params=query, timeout=10)
+        found.raise_for_status()
+        return found.json()
+    except requests.RequestException:
+        return None
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:

@@ -212,14 +212,14 @@ def stand_in(deployments: list[KubeObject], existing: Existing | None) -> None:
 
 
 def wait_scraped(lab: Lab, existing: Existing | None) -> None:
-    """Wait until the series of every namespace of the lab, and its rules, are there.
+    """Wait until it has scraped pods of every namespace of the lab, and has its rules.
 
     Raises DeadlineExceeded: whoever runs that Prometheus may have forbidden what its selectors allow.
     """
     if existing is None:
         return
     wanted = {
-        f'count(up{{job="{JOB}",namespace="{name}"}})': f"pods of {name}" for name in (SHOP, LAB_SYSTEM)
+        f'count(up{{job="{JOB}",namespace="{name}"}} == 1)': f"pods of {name}" for name in (SHOP, LAB_SYSTEM)
     }
     wanted["count(slo:objective:ratio)"] = "the rules"
 

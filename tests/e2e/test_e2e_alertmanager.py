@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import requests
-from e2e_bench import Bench, until
+from e2e_bench import Bench, answered, until
 
 from lab.localkube.images.alertmanager import find_alertmanager
 from lab.localkube.images.launch import StartError
 
-pytestmark = pytest.mark.contract
+pytestmark = pytest.mark.slow
 
 
 def test_alerts_page_through_an_alertmanager(bench: Bench) -> None:
@@ -17,18 +16,22 @@ def test_alerts_page_through_an_alertmanager(bench: Bench) -> None:
         find_alertmanager()
     except StartError as error:
         pytest.skip(str(error))
-    up = bench.lab("up", "--toil", "off", "--starts", "cheap", "--with", "alertmanager")
-    assert up.code == 0, up.err
-    variables = bench.lab("env", "--json").data
-    receivers = f"{variables['PROMETHEUS_URL']}/api/v1/alertmanagers"
-    (active,) = until(lambda: requests.get(receivers, timeout=5).json()["data"]["activeAlertmanagers"])
+    bench.done("up", "--toil", "off", "--starts", "cheap", "--with", "alertmanager")
+    variables = bench.done("env", "--json").data
+
+    def receivers() -> list[dict[str, str]]:
+        found = answered(f"{variables['PROMETHEUS_URL']}/api/v1/alertmanagers")
+        return found["data"]["activeAlertmanagers"] if found else []
+
+    (active,) = until(receivers)
     assert active["url"].endswith(":9093/api/v2/alerts")
 
     def incidents() -> list[dict[str, str]]:
-        answer = requests.get(f"{variables['PAGER_URL']}/api/v1/incidents?status=all", timeout=5)
-        found = answer.json()["incidents"]
-        return [incident for incident in found if incident["alertname"] == "OrdersWaitingTooLong"]
+        found = answered(f"{variables['PAGER_URL']}/api/v1/incidents", status="all") or {"incidents": []}
+        return [
+            incident for incident in found["incidents"] if incident["alertname"] == "OrdersWaitingTooLong"
+        ]
 
-    assert bench.lab("break", "hung-workers").code == 0
+    bench.done("break", "hung-workers")
     until(incidents, 90)
     until(lambda: any(incident["resolvedBy"] == "alert" for incident in incidents()), 90)
