@@ -19,6 +19,7 @@ from lab.cli import (
     experiments,
     grading,
     lifecycle,
+    manifests,
     page,
     pager,
     runs,
@@ -86,6 +87,7 @@ for noun in (
     pager,
     approvals,
     story,
+    manifests,
 ):
     noun.register(app)
 

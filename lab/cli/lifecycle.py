@@ -131,9 +131,13 @@ def _say_what_goes(directory: Path) -> None:
     record = labs.read_record(directory)
     if record is None:
         return
-    belongings = provider_of(record.settings).belongings(directory)
+    provider = provider_of(record.settings)
+    belongings = provider.belongings(directory)
     if belongings:
-        OUTPUT.say("taken out of the cluster: " + ", ".join(belongings))
+        OUTPUT.say("taken out of the cluster:" + "".join(f"\n  - {each}" for each in belongings))
+    cluster = provider.find(directory)
+    if cluster is not None and cluster.kept:
+        OUTPUT.say("left standing, as an administrator made it: " + ", ".join(cluster.kept))
 
 
 def down(

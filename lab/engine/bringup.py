@@ -22,6 +22,7 @@ from lab.core.clock import SystemClock, rfc3339
 from lab.core.places import data_root
 from lab.engine.boundaries import bounded
 from lab.engine.existing import find_existing, objects_for, refuse_own, stand_in, wait_scraped
+from lab.engine.kept import without_kept
 from lab.engine.lab import Lab, LabRecord, lab_directory, labs_home, write_record
 from lab.engine.objects import DATABASE_OPS, made_objects
 from lab.engine.parts import OPTIONAL, files_of, part_names, refuse_lacking
@@ -149,6 +150,7 @@ def _bring_up(
     from lab.engine.kube import Kube
 
     kube = Kube(cluster.kubeconfig, cluster.namespaces)
+    manifests = without_kept(manifests, kube, cluster)
     existing = find_existing(kube, settings, cluster.namespaces)
     stand_in(deployments, existing)
     progress("manifests", 1, total)

@@ -188,6 +188,11 @@ class Kube:
         with _lab_errors(f"listing {kind} objects of all namespaces"):
             return list(self._kind(kind, api_version).get().to_dict()["items"])
 
+    def of_no_namespace(self, kind: str, api_version: str, name: str) -> KubeObject:
+        """An object that lies in no namespace, with the cluster's names."""
+        with _lab_errors(f"reading {kind} {name}"):
+            return dict(self._kind(kind, api_version).get(name=name).to_dict())
+
     def config_map(self, namespace: str, name: str) -> dict[str, str]:
         """The data of a ConfigMap; empty when there is none."""
         with _lab_errors(f"reading ConfigMap {namespace}/{name}"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.kube.client import KubeClient
 from lab.kube.status import StatusError
@@ -12,18 +12,21 @@ from lab.kube.status import StatusError
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A verb on a resource; `*` is any. namespace: where; empty: in the whole cluster. group: of the API."""
+    """A verb on a resource; `*` is any. namespace: where; empty: in the whole cluster. group: of the API.
+    name: of the only object that it is asked for."""
 
     verb: str
     resource: str
     group: str = ""
     namespace: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         where = f" in the namespace {self.namespace}" if self.namespace else ""
         if (self.verb, self.resource, self.group) == ("*", "*", "*"):
             return f"everything{where}"
-        return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}{where}"
+        kind = f"{self.resource}{f'.{self.group}' if self.group else ''}"
+        return f"{self.verb} {kind}{f' {self.name}' if self.name else ''}{where}"
 
 
 async def missing_rights(kube: KubeClient, rights: Iterable[Right]) -> list[Right]:
@@ -34,6 +37,18 @@ async def missing_rights(kube: KubeClient, rights: Iterable[Right]) -> list[Righ
     asked = list(rights)
     answers = await asyncio.gather(*(_allowed(kube, right) for right in asked))
     return [right for right, allowed in zip(asked, answers, strict=True) if not allowed]
+
+
+def summed(rights: Iterable[Right]) -> list[str]:
+    """A line for each resource, with all the verbs, and the namespaces that lack the same."""
+    verbs: dict[Right, list[str]] = {}
+    for right in rights:
+        verbs.setdefault(replace(right, verb=""), []).append(right.verb)
+    lines: dict[str, list[str]] = {}
+    for right, found in verbs.items():
+        said = str(replace(right, verb=", ".join(found), namespace=""))
+        lines.setdefault(said, []).append(right.namespace)
+    return [f"{line} in {', '.join(where)}" if any(where) else line for line, where in lines.items()]
 
 
 NEEDED = (
@@ -64,11 +79,14 @@ async def _served(kube: KubeClient, version: str) -> set[str]:
 
 
 async def _allowed(kube: KubeClient, right: Right) -> bool:
+    resource, _, subresource = right.resource.partition("/")
     attributes = {
         "verb": right.verb,
         "group": right.group,
-        "resource": right.resource,
+        "resource": resource,
+        "subresource": subresource,
         "namespace": right.namespace,
+        "name": right.name,
     }
     review = await kube.create("selfsubjectaccessreviews", {"spec": {"resourceAttributes": attributes}})
     return bool(review["status"].get("allowed"))

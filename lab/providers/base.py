@@ -21,6 +21,9 @@ def quiet(step: str) -> None:
 
 LAB_LABEL = "toil-lab/lab"
 """Label of every object that is made with a lab; its value is the lab's name."""
+KEPT_LABEL = "toil-lab/kept"
+"""Label, with the value `true`, of what an administrator made for the lab of LAB_LABEL: it uses that, and
+leaves it standing when it goes."""
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
@@ -69,6 +72,8 @@ class Cluster:
     """Ports of the nodes for ports of Services (`namespace/name:port`), which are of type NodePort then."""
     shared: bool = False
     """Others use it too: the lab gets boundaries (quotas, network policies), and its nodes are left alone."""
+    kept: tuple[str, ...] = ()
+    """What an administrator made there for this lab: `Kind/name`, as the cluster calls it."""
 
 
 class Provider(Protocol):

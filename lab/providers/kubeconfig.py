@@ -57,12 +57,13 @@ class KubeconfigProvider:
         kubeconfig = home / "admin.kubeconfig"
         write_connection(kubeconfig, load_kubeconfig(given, context.name))
         namespaces = Namespaces(prefix_for(directory.name))
-        version = ask(context, look(kubeconfig, namespaces))
+        version, kept = ask(context, look(kubeconfig, namespaces, directory.name))
         facts: dict[str, str | int | float] = {
             "kubeconfig": str(kubeconfig),
             "server": context.server,
             "context": context.name,
             "prefix": namespaces.prefix,
+            "kept": " ".join(kept),
         }
         write_facts(directory, facts)
         return Cluster(
@@ -74,6 +75,7 @@ class KubeconfigProvider:
             namespaces=namespaces,
             shared=True,
             images=tagged_images(self._registry),
+            kept=kept,
         )
 
     def find(self, directory: Path) -> Cluster | None:
@@ -82,7 +84,8 @@ class KubeconfigProvider:
             return None
         self._follow(directory, facts)
         server, namespaces = str(facts["server"]), _namespaces(facts)
-        return Cluster(self.name, Path(facts["kubeconfig"]), server, facts, namespaces=namespaces)
+        kept = tuple(str(facts.get("kept", "")).split())
+        return Cluster(self.name, Path(facts["kubeconfig"]), server, facts, namespaces=namespaces, kept=kept)
 
     def address(self, directory: Path, service: str, cluster_ip: str, port: int) -> str:
         return way(directory, service, port, PLAIN)
@@ -92,7 +95,8 @@ class KubeconfigProvider:
         if facts is not None:
             self._follow(directory, facts)
             close_way(directory)
-            ask(_context_of(facts), remove(Path(facts["kubeconfig"]), directory.name))
+            kubeconfig, kept = Path(facts["kubeconfig"]), _kept(facts)
+            ask(_context_of(facts), remove(kubeconfig, directory.name, kept))
         shutil.rmtree(directory / "cluster", ignore_errors=True)
         facts_file(directory).unlink(missing_ok=True)
         forget_way(directory)
@@ -102,7 +106,8 @@ class KubeconfigProvider:
         if facts is None:
             return []
         self._follow(directory, facts)
-        return ask(_context_of(facts), belongings(Path(facts["kubeconfig"]), directory.name))
+        kubeconfig, kept = Path(facts["kubeconfig"]), _kept(facts)
+        return ask(_context_of(facts), belongings(kubeconfig, directory.name, kept))
 
     def log_tail(self, directory: Path, lines: int = 20) -> str:
         return ""
@@ -136,3 +141,8 @@ def _context_of(facts: dict[str, Any]) -> Context:
 
 def _namespaces(facts: dict[str, Any]) -> Namespaces:
     return Namespaces(str(facts.get("prefix", "")))
+
+
+def _kept(facts: dict[str, Any]) -> Namespaces | None:
+    """The lab's namespaces, if an administrator made them."""
+    return _namespaces(facts) if facts.get("kept") else None
