@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from lab.kube.client import KubeClient
+from lab.kube.objects import KubeObject
 from lab.kube.status import StatusError
 
 
@@ -37,6 +38,25 @@ async def missing_rights(kube: KubeClient, rights: Iterable[Right]) -> list[Righ
     asked = list(rights)
     answers = await asyncio.gather(*(_allowed(kube, right) for right in asked))
     return [right for right, allowed in zip(asked, answers, strict=True) if not allowed]
+
+
+async def missing_inside(kube: KubeClient, namespace: str, rights: Iterable[Right]) -> list[Right]:
+    """Those of these rights that the client has not in a namespace. The rules that the cluster lists for it
+    are asked for first, so that many rights cost few questions; what they do not give is asked for singly, as
+    an authorizer may know more than it lists.
+
+    Raises StatusError when the cluster does not answer such questions.
+    """
+    review = await kube.create("selfsubjectrulesreviews", {"spec": {"namespace": namespace}})
+    rules = review["status"].get("resourceRules") or ()
+    unlisted = [right for right in rights if not any(_gives(rule, right) for rule in rules)]
+    return await missing_rights(kube, [replace(right, namespace=namespace) for right in unlisted])
+
+
+def _gives(rule: KubeObject, right: Right) -> bool:
+    asked = (("verbs", right.verb), ("apiGroups", right.group), ("resources", right.resource))
+    listed = all({wanted, "*"} & set(rule.get(field) or ()) for field, wanted in asked)
+    return listed and not rule.get("resourceNames")
 
 
 def summed(rights: Iterable[Right]) -> list[str]:

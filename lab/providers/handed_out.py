@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, product
+from itertools import chain, groupby, product
 
 import yaml
 
@@ -18,7 +18,7 @@ from lab.kube.client import KubeClient
 from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
 from lab.kube.resources import Resource, builtin
 from lab.kube.status import StatusError
-from lab.providers.access import Right, missing_rights, summed
+from lab.providers.access import Right, missing_inside, missing_rights, summed
 from lab.providers.base import KEPT_LABEL, LAB_LABEL
 
 OF_CLUSTER = (
@@ -101,7 +101,7 @@ async def _missing(
     kube: KubeClient, namespaces: Namespaces, found: Mapping[tuple[str, str], KubeObject | StatusError | None]
 ) -> list[Right]:
     """The rights that are lacking: in the namespaces, and for what is not there and has to be made."""
-    unseen, asked = [], await _inside(kube, namespaces)
+    unseen, asked = [], []
     for (kind, name), each in found.items():
         resource = builtin(kind)
         right = Right("get", resource.plural, resource.group, name=name)
@@ -111,13 +111,8 @@ async def _missing(
             asked += [replace(right, verb="create", name=""), replace(right, verb="delete")]
             if kind == "ClusterRole":
                 asked += [replace(right, verb="bind"), replace(right, verb="escalate")]
-    return [*unseen, *await missing_rights(kube, asked)]
-
-
-async def _inside(kube: KubeClient, namespaces: Namespaces) -> list[Right]:
-    """What is needed in each namespace in which not everything is allowed."""
-    narrow = await missing_rights(kube, [Right("*", "*", "*", namespace) for namespace in namespaces.all])
-    return [replace(right, namespace=where.namespace) for where, right in product(narrow, tenant_rights())]
+    inside = [await missing_inside(kube, namespace, tenant_rights()) for namespace in namespaces.all]
+    return [*unseen, *await missing_rights(kube, asked), *chain.from_iterable(inside)]
 
 
 def tenant_rights() -> list[Right]:
@@ -194,11 +189,11 @@ async def _of_no_namespace(kube: KubeClient, namespaces: Namespaces, lab: str) -
 async def _inside_of(
     kube: KubeClient, namespaces: Namespaces, lab: str, kinds: Sequence[Resource]
 ) -> list[Labelled]:
-    """What of these kinds carries the lab's label in its namespaces, and was not there before it."""
+    """What of these kinds carries the lab's label in its namespaces and is not kept; and pods that faults
+    have made."""
     own = f"{LAB_LABEL}={lab},!{KEPT_LABEL}"
     asked = [(resource, namespace, own) for resource in kinds for namespace in namespaces.all]
-    if len(kinds) > 1:
-        asked.append((builtin("pods", ""), namespaces.real(SHOP), MARK))  # of noisy neighbours
+    asked.append((builtin("pods", ""), namespaces.real(SHOP), MARK))  # of noisy neighbours
     pages = await asyncio.gather(*(_list(kube, *question) for question in asked))
     return [(resource, found) for (resource, *_), page in zip(asked, pages, strict=True) for found in page]
 
