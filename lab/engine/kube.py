@@ -208,17 +208,15 @@ class Kube:
     def put_config_map(
         self, namespace: str, name: str, data: dict[str, str], binary: dict[str, str] | None = None
     ) -> None:
-        """Replace all data of an existing ConfigMap."""
-        real = self._namespaces.real(namespace)
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": real},
-            "data": data,
-            "binaryData": binary or {},
-        }
+        """Replace all data of an existing ConfigMap. Its labels stay."""
+        content = {"/data": data, "/binaryData": binary or {}}
         with _lab_errors(f"writing ConfigMap {namespace}/{name}"):
-            self._kind("ConfigMap").replace(body=body, namespace=real)
+            self._kind("ConfigMap").patch(
+                body=[{"op": "add", "path": path, "value": value} for path, value in content.items()],
+                name=name,
+                namespace=self._namespaces.real(namespace),
+                content_type="application/json-patch+json",
+            )
 
     def merge_config_map(self, namespace: str, name: str, data: dict[str, str]) -> None:
         """Change some keys of a ConfigMap and leave the others."""

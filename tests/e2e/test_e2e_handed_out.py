@@ -53,10 +53,9 @@ def test_a_tenant_has_a_whole_lab_and_leaves_the_namespaces(
     assert all(found.split()[1].partition("/")[0] in ALL for found in made), made
     broken = bench.lab("break", "hung-workers", "--name", "team-m")
     assert broken.code == 0, broken.err
-    assert (
-        bench.lab("run", "--name", "team-m", bench.candidate("idle", "import time\ntime.sleep(1000)\n")).code
-        == 0
-    )
+    candidate = bench.candidate("idle", "import time\ntime.sleep(1000)\n")
+    ran = bench.lab("run", "--name", "team-m", candidate)
+    assert ran.code == 0, ran.err
 
     down = bench.lab("down", "--name", "team-m")
     assert down.code == 0, down.err
