@@ -15,6 +15,9 @@ from typing import Any
 from lab.core.clock import parse_rfc3339, rfc3339
 from lab.errors import UsageError
 
+MARK = "toil-lab/fault"
+"""Annotation of an object that a fault has changed, and label of a pod that it has made; its value is the
+journal entry."""
 LONGEST_TEXT = 200
 LONGEST_SECONDS = 86_400.0
 """No fault lasts, and no step of a plan starts, later than a day."""

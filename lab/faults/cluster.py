@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 from lab.core.clock import Clock, TimeScale
-from lab.core.fault import FaultSpec, FaultState, FaultTarget, JournalEntry
+from lab.core.fault import MARK, FaultSpec, FaultState, FaultTarget, JournalEntry
 from lab.faults.fields import ABSENT, BeforeImage, Change, Path, read, write
 from lab.faults.medium import Fault, NoVictimError, OccupiedError, Situation
 from lab.kube.client import KubeClient
@@ -23,9 +23,6 @@ from lab.kube.status import StatusError
 
 CLUSTER = "cluster"
 """Name of the medium."""
-
-MARK = "toil-lab/fault"
-"""The annotation of an object that a fault has changed; its value is the journal entry."""
 
 _MARK_PATH: Path = ("metadata", "annotations", MARK)
 _LOOK_SECONDS = 1.0

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from lab.core.clock import Clock
-from lab.core.fault import FaultSpec, FaultTarget, JournalEntry
-from lab.faults.cluster import MARK
+from lab.core.fault import MARK, FaultSpec, FaultTarget, JournalEntry
 from lab.faults.fault import NAMESPACE
 from lab.faults.medium import Fault, NoVictimError, OccupiedError, Situation
 from lab.kube.client import KubeClient

@@ -10,10 +10,10 @@ from itertools import chain, groupby, product
 
 import yaml
 
+from lab.core.fault import MARK
 from lab.core.namespaces import SHOP, Namespaces
 from lab.core.places import data_root
 from lab.errors import ProviderError, UsageError
-from lab.faults.cluster import MARK
 from lab.kube.client import KubeClient
 from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
 from lab.kube.resources import Resource, builtin

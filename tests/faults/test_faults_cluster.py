@@ -14,9 +14,8 @@ from given_cluster import given_cluster
 from shop_pods import Pods, until
 from test_faults_in_cluster import kube
 
-from lab.core.fault import FaultState
+from lab.core.fault import MARK, FaultState
 from lab.errors import NotReadyError
-from lab.faults.cluster import MARK
 from lab.faults.injector import Injector
 from lab.faults.medium import NoVictimError, OccupiedError
 from lab.faults.node_loss import POWER

@@ -15,9 +15,8 @@ from test_faults_in_cluster import kube, worker
 from test_faults_injector import HandClock
 
 from lab.core.clock import TimeScale
-from lab.core.fault import FaultState
+from lab.core.fault import MARK, FaultState
 from lab.errors import ConfigError, NotReadyError
-from lab.faults.cluster import MARK
 from lab.faults.injector import Injector
 from lab.faults.journal import FileStore
 from lab.faults.medium import Medium, NoVictimError, OccupiedError
