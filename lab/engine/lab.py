@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from lab.engine.kube import Kube
 
 SCHEMA_VERSION = 1
-AUTOMATION_START_SECONDS = 20.0
 AUTOMATION_STOP_SECONDS = 20.0
-PART_START_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +221,8 @@ class Lab:
 
         canary: the plan by which a canary widens; without one it stays at no target at all.
 
-        Raises ConfigError for a broken workspace, DeadlineExceeded when the pod does not become ready.
+        Raises ConfigError for a broken workspace, ProviderError when the cluster cannot start the pod,
+        DeadlineExceeded when the pod does not become ready.
         """
         automation, config_map = package(workspace)
         content = (config_map["data"], config_map.get("binaryData", {}))
@@ -236,28 +235,24 @@ class Lab:
         self.kube.patch_deployment(
             "automation", "automation", {"spec": {"replicas": 1, "template": template}}
         )
-        if not wait_until(
-            lambda: self._has("automation", "automation"), seconds=AUTOMATION_START_SECONDS, every=0.05
-        ):
-            raise DeadlineExceeded(
-                f"the automation's pod was not ready within {AUTOMATION_START_SECONDS:.0f} s",
-                hint="lab logs automation shows what it printed",
-            )
+        self._wait_part("automation", "automation")
         return automation
 
     def ensure(self, part: str) -> None:
         """Start a part of lab-system that a fresh lab leaves out until it is wanted; return when it is ready.
 
-        Raises DeadlineExceeded when it does not become ready.
+        Raises ProviderError when the cluster cannot start it, DeadlineExceeded when it does not become ready.
         """
         if self._has("lab-system", part):
             return
         self.kube.patch_deployment("lab-system", part, {"spec": {"replicas": 1}})
-        if not wait_until(lambda: self._has("lab-system", part), seconds=PART_START_SECONDS, every=0.05):
-            raise DeadlineExceeded(
-                f"the {part} was not ready within {PART_START_SECONDS:.0f} s",
-                hint=f"lab logs {part} shows what it printed",
-            )
+        self._wait_part("lab-system", part)
+
+    def _wait_part(self, namespace: str, name: str) -> None:
+        """As long as the provider says: its pod may come to a node that has to pull the image first."""
+        from lab.engine.readiness import wait_part
+
+        wait_part(self.kube, namespace, name, provider_of(self.settings).ready_seconds)
 
     def _start_canary(self, plan: CanaryPlan) -> None:
         from lab.engine.canary import start, wait_begun

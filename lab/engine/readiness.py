@@ -64,7 +64,7 @@ def wait_ready(kube: Kube, progress: Progress, total: int, seconds: float) -> No
     """
     seen: set[str] = set()
     waiting: list[KubeObject] = []
-    troubles = _Troubles(kube)
+    troubles = _Troubles(kube, "the lab")
 
     def everything() -> bool:
         nonlocal waiting
@@ -86,16 +86,41 @@ def wait_ready(kube: Kube, progress: Progress, total: int, seconds: float) -> No
         )
 
 
+def wait_part(kube: Kube, namespace: str, name: str, seconds: float) -> None:
+    """Wait until a part that was asked for later has its one pod, ready.
+
+    Raises ProviderError when it cannot come, DeadlineExceeded with what it says last.
+    """
+    part: KubeObject | None = None
+    troubles = _Troubles(kube, f"the {name}")
+
+    def available() -> bool:
+        nonlocal part
+        found = [d for d in kube.deployments() if (namespace_of(d), name_of(d)) == (namespace, name)]
+        part = found[0] if found else None
+        if part is None or is_available(part, 1):
+            return part is not None
+        troubles.look([part])
+        return False
+
+    if not wait_until(available, seconds=seconds, every=0.05):
+        why = _why(kube, part) if part else f"there is no Deployment {namespace}/{name}"
+        raise DeadlineExceeded(
+            f"not ready after {seconds:.0f} s: {why}", hint=f"lab logs {name} shows what it printed"
+        )
+
+
 def part_of(deployment: KubeObject) -> str:
     """`namespace/name`."""
     return f"{namespace_of(deployment)}/{name_of(deployment)}"
 
 
 class _Troubles:
-    """What keeps parts from coming, and since when."""
+    """What keeps parts from coming, and since when. whole: what they are parts of, for the message."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, whole: str) -> None:
         self._kube = kube
+        self._whole = whole
         self._since: dict[tuple[str, str], float] = {}
         self._looked = time.monotonic()
 
@@ -115,8 +140,8 @@ class _Troubles:
         ]
         if late:
             raise ProviderError(
-                "the lab cannot come up:" + "".join(f"\n  - {trouble}" for trouble in late),
-                hint=_HINTS.get(late[0].reason, "lab up --retain keeps the lab as it is, for a look"),
+                f"{self._whole} cannot come up:" + "".join(f"\n  - {trouble}" for trouble in late),
+                hint=_HINTS.get(late[0].reason, "kubectl describe the pod, or lab up --retain, for a look"),
             )
         return new
 

@@ -10,7 +10,7 @@ from localkube_process import Served, running
 
 from lab.engine import readiness
 from lab.engine.kube import Kube
-from lab.engine.readiness import wait_ready
+from lab.engine.readiness import wait_part, wait_ready
 from lab.errors import DeadlineExceeded, LabError, ProviderError
 from lab.kube.objects import KubeObject
 
@@ -68,6 +68,17 @@ def test_an_image_that_is_never_pulled_ends_the_wait(kube: Kube) -> None:
     assert "\n  - shop/api: ErrImageNeverPull: " in error.message
     assert "nowhere/absent:1" in error.message
     assert "--image" in error.hint
+
+
+def test_a_part_that_is_started_later_says_as_much(kube: Kube) -> None:
+    kube.create(deployment(image="nowhere/absent:1", imagePullPolicy="Never"))
+    with pytest.raises(
+        ProviderError, match=r"the api cannot come up:\n  - shop/api: ErrImageNeverPull: "
+    ) as caught:
+        wait_part(kube, "shop", "api", 120)
+    assert "--image" in caught.value.hint
+    with pytest.raises(DeadlineExceeded, match=r"there is no Deployment shop/payments"):
+        wait_part(kube, "shop", "payments", 0.2)
 
 
 def test_an_image_that_cannot_be_pulled_ends_it_after_some_tries(
