@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from cluster_contents import everything
 from e2e_bench import Bench, until
 
 from lab.core.places import data_root
-from lab.engine.lab import open_lab
+from lab.engine.lab import Lab, open_lab
 from lab.faults.registry import FAULTS
 from lab.providers.base import Provider
 
@@ -53,6 +54,18 @@ def automation(lab: Bench) -> str:
     return "workspace"
 
 
+@contextmanager
+def opened(lab: Bench) -> Iterator[Lab]:
+    """The lab itself, for what no command says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_HOME", str(lab.home))
+        found = open_lab("lab")
+        try:
+            yield found
+        finally:
+            found.close()
+
+
 def parts(lab: Bench) -> dict[str, str]:
     return {part["part"]: part["ready"] for part in lab.lab("status", "--json").data["parts"] if part["ok"]}
 
@@ -63,13 +76,21 @@ def open_incidents(lab: Bench) -> int:
 
 def decisions(lab: Bench) -> set[str]:
     """What the gateway has decided on the automation's mutations so far."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAB_HOME", str(lab.home))
-        opened = open_lab("lab")
-        try:
-            return {record.decision.value for record in opened.gateway.audit() if record.verb not in READS}
-        finally:
-            opened.close()
+    with opened(lab) as found:
+        return {record.decision.value for record in found.gateway.audit() if record.verb not in READS}
+
+
+def ends_of(lab: Bench, app: str) -> set[str]:
+    """Why Kubernetes says that pods of the shop, or containers in them, have ended."""
+    with opened(lab) as found:
+        pods = [pod["status"] for pod in found.kube.pods("shop", app)]
+    statuses = [status for pod in pods for status in pod.get("containerStatuses") or ()]
+    ended = [
+        kept.get("terminated") or {}
+        for s in statuses
+        for kept in (s.get("state") or {}, s.get("lastState") or {})
+    ]
+    return {str(each.get("reason")) for each in (*pods, *ended)}
 
 
 def test_every_part_comes_up(lab: Bench) -> None:
@@ -113,6 +134,17 @@ def test_every_fault_bites_and_is_mended(lab: Bench, automation: str, provider: 
     assert {entry["state"] for entry in broken.data["entries"]} <= {"active", "undone"}
     assert lab.lab("heal").code == 0
     until(lambda: lab.lab("status", "--json").data["active_faults"] == 0)
+
+
+def test_the_node_kills_for_memory_and_evicts_for_disk(lab: Bench, provider: Provider) -> None:
+    if not provider.capabilities.memory_limits:
+        pytest.skip("nothing kills a container over its memory limit here")
+    fast = ("--set", "megabytesPerLabMinute=100", "--for", "10m")
+    assert lab.lab("break", "memory-leak", "--on", "2", *fast).code == 0
+    until(lambda: "OOMKilled" in ends_of(lab, "worker"), 180)
+    assert lab.lab("break", "disk-full", "--on", "5", *fast).code == 0
+    until(lambda: "Evicted" in ends_of(lab, "worker"), 180)
+    assert lab.lab("heal").code == 0
 
 
 def test_it_is_well_after_all_faults(lab: Bench) -> None:
