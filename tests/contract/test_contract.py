@@ -6,6 +6,7 @@ its reference and with mutants, take everything away. What a provider cannot do 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from e2e_bench import Bench, until
 from lab.core.places import data_root
 from lab.engine.lab import Lab, open_lab
 from lab.faults.registry import FAULTS
+from lab.kube.client import KubeClient
+from lab.kube.kubeconfig import load_kubeconfig
+from lab.kube.objects import KubeObject
 from lab.providers.base import Provider
 
 pytestmark = pytest.mark.contract
@@ -82,8 +86,14 @@ def decisions(lab: Bench) -> set[str]:
 
 def ends_of(lab: Bench, app: str) -> set[str]:
     """Why Kubernetes says that pods of the shop, or containers in them, have ended."""
+
+    async def listed() -> list[KubeObject]:
+        async with KubeClient(load_kubeconfig(found.kubeconfig)) as kube:
+            page = await kube.list("pods", found.namespaces.real("shop"), label_selector=f"app={app}")
+            return list(page["items"])
+
     with opened(lab) as found:
-        pods = [pod["status"] for pod in found.kube.pods("shop", app)]
+        pods = [pod["status"] for pod in asyncio.run(listed())]
     statuses = [status for pod in pods for status in pod.get("containerStatuses") or ()]
     ended = [
         kept.get("terminated") or {}
