@@ -6,8 +6,10 @@ import json
 import subprocess
 from pathlib import Path
 
+from cluster_contents import everything
 from localkube_process import Served
 
+from lab.engine.clients import wait_until
 from lab.kube.kubeconfig import kubeconfig_dict, load_kubeconfig
 
 TENANT = "serviceaccount:default:tenant"
@@ -24,6 +26,21 @@ def kubectl(host: Served, *arguments: str, given: str = "") -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def settled(host: Served) -> set[str]:
+    """All that the cluster holds, when every namespace has what a cluster puts into it by itself."""
+    found: set[str] = set()
+
+    def furnished() -> bool:
+        nonlocal found
+        found = everything(host.kubeconfig)
+        names = [each.partition("/")[2] for each in found if each.startswith("namespaces ")]
+        own = ("serviceaccounts {}/default", "configmaps {}/kube-root-ca.crt")
+        return all(each.format(name) in found for name in names for each in own)
+
+    assert wait_until(furnished, seconds=60.0, every=0.05)
+    return found
 
 
 def tenant(host: Served, folder: Path) -> Path:

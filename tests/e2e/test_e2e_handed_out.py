@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cluster_contents import everything
 from e2e_bench import Bench, until
-from handed_out import TENANT, kubectl, tenant
+from handed_out import TENANT, kubectl, settled, tenant
 from localkube_process import Served, running
 
 pytestmark = pytest.mark.slow
@@ -35,8 +35,7 @@ def test_a_tenant_has_a_whole_lab_and_leaves_the_namespaces(
     assert printed.code == 0, printed.err
     kubectl(host, "apply", "-f", "-", given=printed.out)
     kubectl(host, "create", "configmap", "theirs", "--namespace", "team-m-shop")
-    until(lambda: all(f"serviceaccounts {name}/default" in everything(host.kubeconfig) for name in ALL))
-    before, labelled = everything(host.kubeconfig), labels(host)
+    before, labelled = settled(host), labels(host)
     refused = subprocess.run(
         ["kubectl", "--kubeconfig", given, "auth", "can-i", "create", "namespaces"],
         capture_output=True,

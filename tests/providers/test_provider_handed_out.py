@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cluster_contents import everything
-from handed_out import TENANT, kubectl, tenant
+from handed_out import TENANT, kubectl, settled, tenant
 from localkube_process import Served
 
 from lab.core.namespaces import Namespaces
@@ -75,7 +75,7 @@ def test_a_tenant_comes_and_goes_and_what_is_kept_stays(host: Served, given: str
     assert provider.belongings(directory) == []
     theirs = [thing("ConfigMap"), thing("Secret", another=LAB), thing("Secret", "another")]
     asyncio.run(create(host, theirs))
-    before = everything(host.kubeconfig)
+    before = settled(host)
     kinds = ("ConfigMap", "ResourceQuota", "ServiceAccount")
     asyncio.run(create(host, [*(thing(kind, LAB) for kind in kinds), neighbour()]))
     assert provider.belongings(directory) == [
@@ -122,7 +122,7 @@ def neighbour() -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("handed")
 def test_every_right_that_is_lacking_is_named_at_once(host: Served, given: str, directory: Path) -> None:
-    before = everything(host.kubeconfig)
+    before = settled(host)
     role = json.loads(kubectl(host, "get", "clusterrole", "guest-toil-lab-tenant", "-o", "json"))
     role["rules"] = [rule for rule in role["rules"] if "configmaps" not in rule["resources"]]
     kubectl(host, "replace", "-f", "-", given=json.dumps(role))
