@@ -240,5 +240,6 @@ def wait_scraped(lab: Lab, existing: Existing | None) -> None:
         raise DeadlineExceeded(
             f"the Prometheus {existing.name} has not taken up {', '.join(wanted.values())}"
             f" within {SCRAPED_SECONDS:.0f} s",
-            hint="the log of the Prometheus Operator says why; it needs to list pods in the lab's namespaces",
+            hint="its page of targets and the log of the Prometheus Operator say why: it has to list pods in"
+            f" the lab's namespaces, and to reach port {SCRAPE_PROXY_PORT} of the lab's Service {PART}",
         )
