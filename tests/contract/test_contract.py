@@ -84,23 +84,28 @@ def decisions(lab: Bench) -> set[str]:
         return {record.decision.value for record in found.gateway.audit() if record.verb not in READS}
 
 
-def ends_of(lab: Bench, app: str) -> set[str]:
-    """Why Kubernetes says that pods of the shop, or containers in them, have ended."""
+def ends_of(lab: Bench, app: str) -> set[tuple[str, str]]:
+    """Why Kubernetes says that containers of the shop have ended, and it reports of pods, with ids.
+    A pod that is evicted and ends well in its last seconds may be `Succeeded`: only its event tells."""
 
-    async def listed() -> list[KubeObject]:
+    async def listed() -> tuple[list[KubeObject], list[KubeObject]]:
         async with KubeClient(load_kubeconfig(found.kubeconfig)) as kube:
-            page = await kube.list("pods", found.namespaces.real("shop"), label_selector=f"app={app}")
-            return list(page["items"])
+            shop = found.namespaces.real("shop")
+            pods = await kube.list("pods", shop, label_selector=f"app={app}")
+            events = await kube.list("events", shop, field_selector="involvedObject.kind=Pod")
+            return list(pods["items"]), list(events["items"])
 
     with opened(lab) as found:
-        pods = [pod["status"] for pod in asyncio.run(listed())]
-    statuses = [status for pod in pods for status in pod.get("containerStatuses") or ()]
+        pods, events = asyncio.run(listed())
     ended = [
         kept.get("terminated") or {}
-        for s in statuses
-        for kept in (s.get("state") or {}, s.get("lastState") or {})
+        for pod in pods
+        for status in pod["status"].get("containerStatuses") or ()
+        for kept in (status.get("state") or {}, status.get("lastState") or {})
     ]
-    return {str(each.get("reason")) for each in (*pods, *ended)}
+    reported = [event for event in events if event["involvedObject"]["name"].startswith(f"{app}-")]
+    found_ends = {(str(each.get("containerID")), str(each.get("reason"))) for each in ended}
+    return found_ends | {(event["metadata"]["uid"], str(event.get("reason"))) for event in reported}
 
 
 def test_every_part_comes_up(lab: Bench) -> None:
@@ -151,9 +156,12 @@ def test_the_node_kills_for_memory_and_evicts_for_disk(lab: Bench, provider: Pro
         pytest.skip("nothing kills a container over its memory limit here")
     fast = ("--set", "megabytesPerLabMinute=50", "--for", "10m")
     for fault, partition, end in (("memory-leak", "2", "OOMKilled"), ("disk-full", "5", "Evicted")):
+        earlier = ends_of(lab, "worker")
         broken = lab.lab("break", fault, "--on", partition, *fast)
         assert broken.code == 0, broken.err
-        until(lambda end=end: end in ends_of(lab, "worker"), 180)
+        until(
+            lambda end=end, earlier=earlier: end in {why for _, why in ends_of(lab, "worker") - earlier}, 180
+        )
     assert lab.lab("heal").code == 0
 
 
