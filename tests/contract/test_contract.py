@@ -85,7 +85,7 @@ def decisions(lab: Bench) -> set[str]:
 
 
 def ends_of(lab: Bench, app: str) -> set[tuple[str, str]]:
-    """Why Kubernetes says that containers of the shop have ended, and it reports of pods, with ids.
+    """Why containers of the shop have ended, and what is reported of their pods, with ids.
     A pod that is evicted and ends well in its last seconds may be `Succeeded`: only its event tells."""
 
     async def listed() -> tuple[list[KubeObject], list[KubeObject]]:
