@@ -16,6 +16,8 @@ from lab.providers.contexts import Context
 T = TypeVar("T")
 ANSWER_SECONDS = 15.0
 """How long a cluster may take to answer the first questions."""
+GONE_SECONDS = 120.0
+"""How long what is removed from a cluster may take until it is gone."""
 _PLAIN = "the server speaks plain http at that port: is https right in the kubeconfig?"
 _NAMELESS = "its name is not known here: is a VPN down, or the cluster gone?"
 _WAYS_OUT = {

@@ -14,7 +14,7 @@ from lab.kube.kubeconfig import load_kubeconfig
 from lab.kube.objects import KubeObject, name_of
 from lab.providers import handed_out
 from lab.providers.access import Right, missing_apis, missing_rights
-from lab.providers.asking import ANSWER_SECONDS
+from lab.providers.asking import ANSWER_SECONDS, GONE_SECONDS
 from lab.providers.base import KEPT_LABEL, LAB_LABEL
 
 CLUSTER_KINDS = (
@@ -31,7 +31,6 @@ CLUSTER_RIGHTS = (
 )
 OLDEST_MINOR = 30
 """Kubernetes 1.30 is the first with ValidatingAdmissionPolicy, the lab's second wall."""
-GONE_SECONDS = 120.0
 
 
 async def look(kubeconfig: Path, namespaces: Namespaces, lab: str) -> tuple[str, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from lab.kube.objects import KubeObject, labels_of, name_of, namespace_of
 from lab.kube.resources import Resource, builtin
 from lab.kube.status import StatusError
 from lab.providers.access import Right, missing_inside, missing_rights, summed
+from lab.providers.asking import GONE_SECONDS
 from lab.providers.base import KEPT_LABEL, LAB_LABEL
 
 OF_CLUSTER = (
@@ -44,7 +45,6 @@ _KINDS = (
 )
 """What a lab puts into its namespaces, in the order in which it goes. The first that it makes goes last."""
 _APPLY = "an administrator applies what lab manifests namespaces prints for this lab: docs/providers.md"
-GONE_SECONDS = 120.0
 Labelled = tuple[Resource, KubeObject]
 
 
