@@ -51,6 +51,7 @@ class KubeconfigProvider:
         if nodes != 1:
             raise UsageError("--nodes is for the local provider: this cluster has the nodes that it has")
         check_name(directory.name)
+        images = tagged_images(self._registry)
         given, context = self._chosen()
         home = directory / "cluster"
         home.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ class KubeconfigProvider:
             pod_network="localkube" not in version,  # its pods share the addresses of its host
             namespaces=namespaces,
             shared=True,
-            images=tagged_images(self._registry),
+            images=images,
             kept=kept,
         )
 

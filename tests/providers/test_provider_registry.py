@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,5 +49,8 @@ def test_what_is_no_registry_is_refused_before_anything_is_made(text: str, tmp_p
         "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n"
         "contexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {token: t}}]\n"
     )
-    with pytest.raises(UsageError, match="is not a registry"):
-        KubeconfigProvider(str(given), registry=text).check()
+    provider = KubeconfigProvider(str(given), registry=text)
+    for begin in (provider.check, partial(provider.create, tmp_path / "lab")):
+        with pytest.raises(UsageError, match="is not a registry"):
+            begin()
+    assert [path.name for path in tmp_path.iterdir()] == ["config"]
